@@ -1238,6 +1238,14 @@ ASQ_API int asq_workers(asq *h, asq_value **ret);
  * see asq_pause) and figures_age_ms, the age of these at most. Of a worker that has not answered,
  * or must not be asked, there is only what its hash has. */
 ASQ_API int asq_workers_live(asq *h, asq_value **ret);
+/* Lists the worker processes that have died, newest first: a map for each, with id, time_ms (Unix
+ * time), how (text), and what it is made of: signal (its name) or status (of exit), as the
+ * process's supervisor has seen it; silent_ms, if others have missed its heartbeat, and heard_ms,
+ * if it has sent one after all; host, pid, found_by (the id of who noted it), and heirs: a map from
+ * the id of each worker process that has taken over partitions to their number. A process that
+ * stopped in order has not died. Redis keeps the last 100 deaths, and 10 of each worker process's
+ * id, until a day has passed. */
+ASQ_API int asq_workers_dead(asq *h, asq_value **ret);
 /* Lists the partitions, by number: a map for each, with partition, owner (the id of the worker
  * process that has it; null: none) and epoch (how often it has changed hands). Here the handle's
  * timeout applies to each partition. */

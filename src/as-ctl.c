@@ -30,6 +30,8 @@ static const struct as_option options[] = {
     { "code", 0, "CODE", NULL, as_ctl_option_code, AT(code), 0, 0, false,
       "failures with this code only: ASQ_EDEADLINE, say, or a\nnumber" },
     { "count", 0, NULL, NULL, as_option_true, AT(count), 0, 0, false, "only how many there are" },
+    { "dead", 0, NULL, NULL, as_option_true, AT(dead), 0, 0, false,
+      "worker processes that have died in the last day, and who\ntook over from them" },
     { "delayed", 0, NULL, NULL, as_option_true, AT(delayed), 0, 0, false,
       "calls whose delay is not over" },
     { "help", 'h', NULL, NULL, NULL, 0, 0, 0, true, "this text, or that of a command" },
@@ -121,7 +123,7 @@ static const struct as_command commands[] = {
     { "top", "",
       "shows what runs, what waits and what fails, in the\nterminal, from second to second", 0, 0,
       "batch interval", as_ctl_top },
-    { "workers", "", "lists the workers", 0, 0, NULL, as_ctl_workers },
+    { "workers", "", "lists the workers, or those that have died", 0, 0, "dead", as_ctl_workers },
 };
 
 static const struct as_cli cli = {

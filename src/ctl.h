@@ -21,7 +21,7 @@ struct as_ctl {
         int64_t since_ms;   /* Unix time; 0: not given */
         int64_t last_ms;    /* 0: not given */
         int code;           /* of a failure; 0: not given */
-        bool json, async, wait, all, count, yes;
+        bool json, async, wait, all, count, yes, dead;
         bool running, parked, waiting, delayed, retrying;
         uint32_t limit;      /* 0: not given */
         uint32_t batch;      /* frames of top as text; 0: not given */

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "asqueue.h"
 #include "ctl.h"
+#include "deaths.h"
 #include "output.h"
 #include "program.h"
 #include "worker_stop.h"
@@ -128,13 +130,82 @@ int as_ctl_classes(void *program, int argc, char **argv)
 
 /* ---- workers, stop -------------------------------------------------------------------------- */
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int show_deaths(const asq_value *list, const struct as_reporter *who)
+{
+    static const struct as_column columns[] = { { "WORKER", false }, { "DIED", false },
+                                                { "HOW", false },    { "HOST", false },
+                                                { "PID", true },     { "HEIRS", false } };
+    struct as_table *t = as_table_new(columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; i < asq_list_size(list); i++) {
+        const asq_value *death = asq_list_get(list, i);
+        char how[200], heirs[1000];
+        as_death_how(death, how, sizeof how);
+        as_death_heirs(death, heirs, sizeof heirs);
+        as_table_add(t, as_word(asq_map_get(death, "id")));
+        as_table_add(t, as_ctl_time_text(asq_map_int(death, "time_ms")));
+        as_table_add(t, strdup(how));
+        as_table_add(t, as_word(asq_map_get(death, "host")));
+        as_table_add(t, as_word(asq_map_get(death, "pid")));
+        as_table_add(t, strdup(*heirs ? heirs : "-"));
+    }
+    return as_table_print(t, who);
+}
+
+static int list_deaths(struct as_ctl *ctl)
+{
+    asq_value *list;
+    int status = AS_EXIT_OK;
+    if (asq_workers_dead(ctl->h, &list) < 0)
+        return as_ctl_failed(ctl);
+    if (ctl->base.who.json)
+        status = as_ctl_print(ctl, list);
+    else if (asq_list_size(list))
+        status = show_deaths(list, &ctl->base.who);
+    else
+        as_note(&ctl->base.who, "no worker of namespace '%s' has died in the last 24 hours",
+                asq_namespace(ctl->h));
+    asq_value_free(list);
+    return status;
+}
+
+/* Notes the last death; a failure to read it is no failure. */
+static void note_deaths(struct as_ctl *ctl)
+{
+    asq_value *list;
+    as_ctl_limit_timeout(ctl);
+    if (asq_workers_dead(ctl->h, &list) < 0)
+        return;
+    const asq_value *last = asq_list_get(list, 0);
+    char how[200], ago[32];
+    as_death_how(last, how, sizeof how);
+    if (last)
+        as_note(&ctl->base.who,
+                "%zu worker process%s died in the last 24 hours, the last one %s, %s ago (%s); "
+                "as-ctl workers --dead tells more",
+                asq_list_size(list), asq_list_size(list) == 1 ? " has" : "es have",
+                as_worker_id(last),
+                (as_duration(now_ms() - asq_map_int(last, "time_ms"), ago), ago), how);
+    asq_value_free(list);
+}
+
 int as_ctl_workers(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
     int status = as_ctl_open(ctl);
     (void) argc, (void) argv;
+    if (status == AS_EXIT_OK && ctl->settings.dead)
+        return list_deaths(ctl);
     if (status == AS_EXIT_OK && (status = as_workers_show(&ctl->base.who, ctl->h)) == AS_EXIT_OK)
         as_ctl_note_paused(ctl);
+    if (status == AS_EXIT_OK)
+        note_deaths(ctl);
     return status;
 }
 

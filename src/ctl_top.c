@@ -67,7 +67,7 @@ static int print_text(struct as_top_view *view, const struct as_top_frame *frame
 {
     struct as_top_status status = { frame->read_ms, frame->read_ms, "", false };
     struct as_top_page page;
-    int rc = as_top_page_init(&page, 6, BATCH_COLS, true);
+    int rc = as_top_page_init(&page, 7, BATCH_COLS, true);
     if (rc < 0)
         return rc;
     unsigned rows = as_top_draw_header(view, frame, &status, &page);

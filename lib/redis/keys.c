@@ -84,6 +84,11 @@ size_t asq__keys_worker_calls(const struct asq__keys *k, const char *id, char *o
     return put_namespace_key(k, "worker-calls:", id, out);
 }
 
+size_t asq__keys_worker_deaths(const struct asq__keys *k, char *out)
+{
+    return put_namespace_key(k, "worker-deaths", NULL, out);
+}
+
 size_t asq__keys_paused(const struct asq__keys *k, char *out)
 {
     return put_namespace_key(k, "paused", NULL, out);

@@ -44,6 +44,9 @@ extern const char *const asq__script_send, *const asq__script_send_fenced;
 extern const char *const asq__script_permit;
 /* Run after a lost connection. */
 extern const char *const asq__script_taken, *const asq__script_there;
+/* Run when a worker process has died, and when its partitions are taken over: they keep the hash of
+ * deaths, for people. */
+extern const char *const asq__script_note_death, *const asq__script_note_heir;
 /* Run when a worker has died, a lease was overwritten, or a worker is asked to stop. */
 extern const char *const asq__script_bury, *const asq__script_own, *const asq__script_stop;
 

@@ -193,7 +193,7 @@ static void on_claimed(struct asq__conn *c, const redisReply *reply, void *user)
     (void) c;
     claimed(p, reply);
     if (!p->w->claims_in_flight && asq__list_empty(&p->w->claims))
-        asq__takeovers_log(p->w);
+        asq__takeovers_tell(p->w);
 }
 
 static void claim(struct asq__partition *p)

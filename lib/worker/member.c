@@ -26,6 +26,7 @@
 #include "value/table.h"
 #include "worker/allowed.h"
 #include "worker/candidates.h"
+#include "worker/deaths.h"
 #include "worker/ending.h"
 #include "worker/heartbeat.h"
 #include "worker/lacking.h"
@@ -177,6 +178,16 @@ static void log_change(struct asq__node *node, void *user)
             p->id, (long long) (live->now - p->moved_ms));
 }
 
+/* Has Redis know of a death, or that the worker lives after all. */
+static void note_change(struct asq__node *node, void *user)
+{
+    struct live *live = user;
+    struct asq__peer *p = ASQ__CONTAINER(node, struct asq__peer, node);
+    struct asq__members *m = p->owner;
+    if (p->listed && p->whole && !is_self(m, p))
+        asq__death_note(m->w, &m->peers, p, !is_alive(m, p, live->now));
+}
+
 /* Returns whether partitions may be handed over to the worker: it has proved itself alive.
  * Otherwise an invented member would leave partitions without an owner until it is found dead. */
 static bool takes_over(const struct asq__members *m, const char *id)
@@ -192,6 +203,7 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
     struct asq__process *w = m->w;
     const char *owner = p->seen_owner, *token = p->seen_token;
     struct asq__peer *holder = owner && *owner ? asq__peers_find(&m->peers, owner) : NULL;
+    char place[ASQ__PEER_PLACE];
     bool own = owner && strcmp(owner, w->config.id) == 0;
     const struct asq__ownership o = {
         .owned = asq__partition_is_owned(p),
@@ -212,7 +224,7 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
             m->refresh_again = true;
             break;
         }
-        asq__takeover_expect(p, own ? NULL : owner, holder ? holder->place : "");
+        asq__takeover_expect(p, owner, asq__peer_place(holder, place));
         asq__partition_claim(p);
         break;
     case ASQ__OWNERSHIP_CANCEL: asq__partition_cancel_claim(p); break;
@@ -280,6 +292,7 @@ static void decide_all(struct asq__members *m, int64_t now)
     struct live live = { .m = m, .now = now };
     if (find_candidates(m, &candidates, now)) {
         asq__table_each(&m->peers, log_change, &live);
+        asq__table_each(&m->peers, note_change, &live); /* before what it had is claimed */
         asq__lacking_decide(w, asq__candidates_kinds(&candidates));
         if (asq__candidates_place(&candidates, w->parts, &m->placed) == 0)
             decide_placed(m, &candidates, now);

@@ -3,6 +3,7 @@
  */
 #include "worker/peers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,6 +197,26 @@ static void see_classes(struct asq__peer *p, const redisReply *reply, long long 
     }
 }
 
+/* Takes which process it is. What a hash without a process has leaves the last one. */
+static void see_process(struct asq__peer *p, redisReply *const *field)
+{
+    const redisReply *host = field[ASQ__PEER_HOST], *pid = field[ASQ__PEER_PID];
+    if (host->type == REDIS_REPLY_STRING && pid->type == REDIS_REPLY_STRING) {
+        snprintf(p->host, sizeof p->host, "%s", host->str);
+        snprintf(p->pid, sizeof p->pid, "%s", pid->str);
+    }
+    if (asq__peer_is_client(field[ASQ__PEER_CLIENT]))
+        memcpy(p->client, field[ASQ__PEER_CLIENT]->str, sizeof p->client);
+}
+
+const char *asq__peer_place(const struct asq__peer *p, char text[ASQ__PEER_PLACE])
+{
+    *text = '\0';
+    if (p && *p->pid)
+        snprintf(text, ASQ__PEER_PLACE, " (host %s, process %s)", p->host, p->pid);
+    return text;
+}
+
 bool asq__peer_see(struct asq__peer *p, redisReply *const *field)
 {
     uint64_t heartbeat = 0, capacity = 0;
@@ -204,10 +225,7 @@ bool asq__peer_see(struct asq__peer *p, redisReply *const *field)
     p->present = field[ASQ__PEER_HEARTBEAT]->type == REDIS_REPLY_STRING;
     p->stopping = asq__reply_is(field[ASQ__PEER_STOPPING], "1");
     p->lease_time_ms = lease_time_of(field[ASQ__PEER_LEASE_TIME]);
-    if (field[ASQ__PEER_HOST]->type == REDIS_REPLY_STRING &&
-        field[ASQ__PEER_PID]->type == REDIS_REPLY_STRING)
-        snprintf(p->place, sizeof p->place, " (host %.64s, process %.20s)",
-                 field[ASQ__PEER_HOST]->str, field[ASQ__PEER_PID]->str);
+    see_process(p, field);
     bool proves = has_heartbeat && asq__peer_see_heartbeat(p, (long long) heartbeat);
     if (has_heartbeat && has_capacity)
         see_capacity(p, (uint32_t) capacity, (long long) heartbeat);

@@ -30,7 +30,10 @@ struct asq__peer {
     bool whole;       /* hash once had all that a worker writes; counts for nothing before */
     bool proven;      /* heartbeat has moved since: partitions are handed over to it */
     bool logged_dead; /* death was logged, its return not yet */
-    char place[120];  /* " (host H, process P)" as its hash has it; or "" */
+    bool noted;       /* Redis has its death, and not its return yet; of deaths.c */
+    bool noting;      /* a script about that is under way */
+    /* Its process, as its hash has it; or "". */
+    char client[17], host[65], pid[21];
 };
 
 /* Fields of a hash, in the order that asq__peer_see takes. */
@@ -46,6 +49,10 @@ enum {
     ASQ__PEER_KNOWS,
     ASQ__PEER_FIELDS
 };
+
+enum { ASQ__PEER_PLACE = 120 };
+/* Writes " (host H, process P)"; "" if the hash of the peer has not told. NULL: no peer. */
+const char *asq__peer_place(const struct asq__peer *p, char text[ASQ__PEER_PLACE]);
 
 int asq__peers_init(struct asq__table *peers);
 struct asq__peer *asq__peers_find(const struct asq__table *peers, const char *id);

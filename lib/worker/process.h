@@ -54,15 +54,16 @@ struct asq__report {
     int64_t next_ns; /* time of the next answer, by the monotonic clock */
 };
 
-/* Partitions that claims have brought, for a line of the log; of takeover.c. */
+/* Partitions that claims have brought and of which nothing was told yet; of takeover.c. */
 enum { ASQ__TAKEOVERS_MAX = 8 }; /* former owners that a line names */
 struct asq__takeovers {
-    struct {
-        char *from; /* id and place of the former owner */
-        unsigned n; /* partitions */
+    struct asq__takeover {
+        char *from;     /* id and place of the former owner */
+        size_t id;      /* length of the id */
+        unsigned n;     /* partitions */
+        uint64_t epoch; /* the highest of its leases */
     } list[ASQ__TAKEOVERS_MAX];
     size_t n;
-    unsigned others; /* partitions of further owners */
 };
 
 /* Classes that operators have paused; of pause.c. */
@@ -169,7 +170,7 @@ struct asq__process {
     bool refresh_due;                 /* other workers and all leases are to be read again */
     bool announce_due;                /* the other workers are to be told of a change */
     size_t claims_in_flight;
-    struct asq__takeovers takeovers;  /* what claims have brought, for the log */
+    struct asq__takeovers takeovers;  /* what claims have brought */
     struct asq__list stuck_actors;    /* stuck actors: calls wait, and no run moves */
     ev_timer probe;                   /* checks the stuck actors */
     int64_t probe_ms;                 /* time of the next check; INT64_MAX: none */

@@ -110,6 +110,8 @@ static void reaped(struct asq__supervisor *s, struct asq__child *c, int status)
 {
     int64_t now = asq__now_ms();
     char signal_text[32];
+    c->ended_pid = c->pid;
+    c->ended_status = status;
     if (WIFSIGNALED(status))
         snprintf(c->how, sizeof c->how, "process %ld (%s) was ended by %s", (long) c->pid, c->id,
                  asq__signal_name(WTERMSIG(status), signal_text));

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "asqueue.h"
 #include "redis/keys.h"
@@ -22,6 +24,7 @@
 #include "worker/leave.h"
 #include "worker/process.h"
 #include "worker/shared.h"
+#include "worker/signals.h"
 #include "worker/supervisor_config.h"
 #include "worker/supervisor_deaths.h"
 #include "worker/supervisor_state.h"
@@ -174,6 +177,29 @@ static void log_unreported(struct asq__supervisor *s, const struct asq__child *c
             text);
 }
 
+/* Notes in Redis how a process has died, for people. What refuses it holds up nothing. */
+static void note_death(const struct asq__supervisor *s, const struct asq__child *c,
+                       struct asq__sync *ctx, const struct asq__keys *keys)
+{
+    char deaths[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], worker[ASQ__KEY_MAX];
+    char host[256] = "", pid[24], text[32];
+    const char *value = text;
+    bool signaled = WIFSIGNALED(c->ended_status);
+    asq__keys_worker_deaths(keys, deaths);
+    asq__keys_workers(keys, workers);
+    asq__keys_worker(keys, c->id, worker);
+    gethostname(host, sizeof host - 1);
+    snprintf(pid, sizeof pid, "%ld", (long) c->ended_pid);
+    if (signaled)
+        value = asq__signal_name(WTERMSIG(c->ended_status), text);
+    else
+        snprintf(text, sizeof text, "%d", WEXITSTATUS(c->ended_status));
+    freeReplyObject(asq__sync_cmd(ctx, "EVAL %s 3 %s %s %s %s %s %s %s %s %s %s",
+                                  asq__script_note_death, deaths, workers, worker, c->id,
+                                  c->shared->link.client, host, pid, s->config->process.id,
+                                  signaled ? "signal" : "status", value));
+}
+
 /* Raises `attempts` of the calls that were on its threads, then removes it from the list of
  * workers. False: Redis does not take that now. */
 static bool announce(struct asq__supervisor *s, struct asq__child *c)
@@ -190,6 +216,8 @@ static bool announce(struct asq__supervisor *s, struct asq__child *c)
     link->client[sizeof link->client - 1] = '\0';
     if (ok && atomic_load(&link->listed)) {
         struct asq__sync *ctx = line_to(&line, config->url, asq__slot_of_namespace(&keys));
+        if (ctx && c->died)
+            note_death(s, c, ctx, &keys); /* before others can take over, who are noted with it */
         ok = ctx && asq__leave(ctx, &keys, c->id, link->client, line.err, sizeof line.err);
         if (ok)
             atomic_store(&link->listed, 0);

@@ -42,6 +42,8 @@ struct asq__child {
     char id[ASQ_MAX_ID + 16];
     unsigned blamed;            /* rank of the calls blamed for the last death; RANKS: none yet */
     char how[ASQ_MAX_ID + 100]; /* how the last process died */
+    pid_t ended_pid;            /* the last process */
+    int ended_status;           /* of waitpid */
     struct asq__child_memory *shared;
     int64_t started_ms, start_at_ms;
     int64_t backoff_ms;

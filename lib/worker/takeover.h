@@ -1,6 +1,6 @@
 /*
- * takeover.h: tells in one line what this process has taken over from workers that are gone. Which
- * partitions go to whom is decided in member.c, and none of the others says it.
+ * takeover.h: tells the log and Redis what this process has taken over from workers that are gone.
+ * Which partitions go to whom is decided in member.c, and none of the others says it.
  */
 #ifndef ASQ_WORKER_TAKEOVER_H
 #define ASQ_WORKER_TAKEOVER_H
@@ -12,8 +12,8 @@ struct asq__process;
 void asq__takeover_expect(struct asq__partition *p, const char *owner, const char *place);
 /* Counts the partition, whose claim was granted. */
 void asq__takeover_count(struct asq__partition *p);
-/* Logs what was counted since the last line; nothing if there is nothing. */
-void asq__takeovers_log(struct asq__process *w);
+/* Tells what was counted since the last time. */
+void asq__takeovers_tell(struct asq__process *w);
 void asq__takeovers_release(struct asq__process *w);
 
 #endif

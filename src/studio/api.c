@@ -21,6 +21,7 @@ static const struct as_route routes[] = {
     { "dead/*", "", false, as_api_dead_letter, false, false },
     { "dead/*/drop", "", true, as_api_dead_drop, false, false },
     { "dead/*/retry", "", true, as_api_dead_retry, false, false },
+    { "deaths", "", false, as_api_deaths, false, false },
     { "failures", "agent class code limit method since_ms", false, as_api_failures, false, false },
     { "failures/summary", "since_ms", false, as_api_failures_summary, false, false },
     { "overview", "", false, as_api_overview, false, false },

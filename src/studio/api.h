@@ -56,6 +56,7 @@ const char *as_map_text(const asq_value *map, const char *key);
 void as_api_overview(const struct as_call *c, struct as_answer *a);
 void as_api_workers(const struct as_call *c, struct as_answer *a);
 void as_api_partitions(const struct as_call *c, struct as_answer *a);
+void as_api_deaths(const struct as_call *c, struct as_answer *a);
 void as_api_takeovers(const struct as_call *c, struct as_answer *a);
 void as_api_stats(const struct as_call *c, struct as_answer *a);
 void as_api_paused(const struct as_call *c, struct as_answer *a);

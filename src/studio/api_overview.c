@@ -44,6 +44,13 @@ void as_api_takeovers(const struct as_call *c, struct as_answer *a)
     as_answer_value(a, 200, as_feed_takeovers(&c->studio->feed));
 }
 
+void as_api_deaths(const struct as_call *c, struct as_answer *a)
+{
+    asq_value *list;
+    if (as_api_ok(c, asq_workers_dead(c->h, &list), a))
+        as_answer_value(a, 200, list);
+}
+
 void as_api_paused(const struct as_call *c, struct as_answer *a)
 {
     asq_value *list;

@@ -280,6 +280,18 @@ static asq_value *make_overview(asq *h, const struct as_past *past, const struct
         past->dead > AS_DEAD_COUNTED, "stats");
 }
 
+/* Adds the last deaths of workers. Tells nothing of them to a Redis user that may not see them. */
+static int add_deaths(asq *h, asq_value *o)
+{
+    asq_value *list;
+    int rc = asq_workers_dead(h, &list);
+    if (rc < 0)
+        return rc == ASQ_EREDIS || rc == ASQ_ENOTSUP ? 0 : rc;
+    while (asq_list_size(list) > AS_DEATHS)
+        asq_list_remove(list, AS_DEATHS);
+    return asq_map_set(o, "deaths", list);
+}
+
 static int read_all(asq *h, struct as_past *past, asq_value **ret_overview, asq_value **ret_workers)
 {
     asq_value *workers = NULL, *counters = NULL, *overview = NULL, *paused = NULL;
@@ -311,6 +323,8 @@ static int read_all(asq *h, struct as_past *past, asq_value **ret_overview, asq_
         rc = asq_map_set(overview, "paused", paused);
         paused = NULL;
     }
+    if (rc == 0)
+        rc = add_deaths(h, overview);
     if (rc < 0) {
         asq_value_free(paused);
         asq_value_free(workers);

@@ -26,7 +26,7 @@ struct as_past {
     asq_value *owned; /* worker -> its partitions */
     int64_t owners_ms;
 };
-enum { AS_DEAD_COUNTED = 100 };
+enum { AS_DEAD_COUNTED = 100, AS_DEATHS = 20 /* of an overview */ };
 
 void as_past_init(struct as_past *past);
 void as_past_release(struct as_past *past);

@@ -8,9 +8,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "deaths.h"
 #include "top/view.h"
 
-enum { LATE_MS = 6000, OLD_MS = 5000 };
+enum { LATE_MS = 6000, OLD_MS = 5000, RECENT_MS = 600000 };
 
 static void put_item(struct as_top_page *page, unsigned row, enum as_top_style style,
                      const char *fmt, ...) ASQ_PRINTF(4, 5);
@@ -160,7 +161,7 @@ static void put_most_workers(const struct as_top_frame *frame, size_t alive,
     if (frame->history.most_workers <= alive || !localtime_r(&seconds, &tm))
         return;
     strftime(clock, sizeof clock, "%H:%M", &tm);
-    put_item(page, row, AS_TOP_WARN, "%zu until %s", frame->history.most_workers, clock);
+    put_item(page, row, AS_TOP_WARN, "there were %zu until %s", frame->history.most_workers, clock);
 }
 
 static void put_processes(const struct as_top_frame *frame, struct as_top_page *page, unsigned row)
@@ -202,6 +203,27 @@ static void put_processes(const struct as_top_frame *frame, struct as_top_page *
                  as_top_short_ms(as_top_number(now, "round_trip_ms"), a));
 }
 
+/* Tells of the last death, also of one before this program began. */
+static bool put_death(const struct as_top_frame *frame, int64_t passed_ms, struct as_top_page *page,
+                      unsigned row)
+{
+    const asq_value *death = asq_list_get(frame->deaths, 0);
+    double age = (double) (frame->time_ms + passed_ms) - as_top_number(death, "time_ms");
+    char ago[32], how[200], heirs[1000];
+    if (!death)
+        return false;
+    as_death_how(death, how, sizeof how);
+    as_death_heirs(death, heirs, sizeof heirs);
+    put_item(page, row, age < RECENT_MS ? AS_TOP_BAD : AS_TOP_PLAIN, "%s died %s ago: %s",
+             as_top_text(death, "id"), as_top_short_ms(age, ago), how);
+    if (*heirs)
+        put_item(page, row, AS_TOP_PLAIN, "its partitions went to %.200s", heirs);
+    if (asq_list_size(frame->deaths) > 1)
+        put_item(page, row, AS_TOP_PLAIN, "%zu more in 24 h: as-ctl workers --dead",
+                 asq_list_size(frame->deaths) - 1);
+    return true;
+}
+
 unsigned as_top_draw_header(const struct as_top_view *view, const struct as_top_frame *frame,
                             const struct as_top_status *status, struct as_top_page *page)
 {
@@ -214,6 +236,7 @@ unsigned as_top_draw_header(const struct as_top_view *view, const struct as_top_
         put_rates(frame, page, row++);
         put_calls(frame, status->now_ms, page, row++);
         put_processes(frame, page, row++);
+        row += put_death(frame, status->now_ms - frame->read_ms, page, row);
     }
     return row;
 }

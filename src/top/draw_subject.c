@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "output.h"
+#include "top/died.h"
 #include "top/view.h"
 
 enum { MAX_LINES = 100000 };
@@ -103,8 +104,9 @@ static unsigned draw_small(struct as_top_grid *grid, size_t sort, const char *na
 
 static const asq_value *find_worker(const asq_value *workers, const char *id)
 {
+    char key[AS_TOP_WORKER_KEY];
     for (size_t i = 0; i < asq_list_size(workers); i++)
-        if (strcmp(as_top_text(asq_list_get(workers, i), "id"), id) == 0)
+        if (strcmp(as_top_worker_key(asq_list_get(workers, i), key), id) == 0)
             return asq_list_get(workers, i);
     return NULL;
 }

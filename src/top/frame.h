@@ -31,6 +31,7 @@ struct as_top_frame {
     int64_t time_ms;           /* the same, Unix time */
     asq_value *stats;          /* of asq_stats */
     asq_value *workers;        /* of asq_workers_live; also those that are gone (remember.h) */
+    asq_value *deaths;         /* of asq_workers_dead */
     struct as_history history; /* how many workers there were */
     asq_value *calls; /* of asq_calls_each: the oldest that run or are parked, and of the others */
     size_t n_calls[AS_TOP_CALL_STATES]; /* all of them, by state */

@@ -8,6 +8,7 @@
 
 #include "oldest.h"
 #include "program.h"
+#include "top/died.h"
 #include "top/read.h"
 
 enum {
@@ -142,12 +143,22 @@ static int add_stats(struct as_top_reader *reader, const struct as_top_wish *wis
     return note(reader, frame, asq_stats(reader->h, &options, &frame->stats));
 }
 
+static int64_t unix_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static int add_workers(struct as_top_reader *reader, struct as_top_frame *frame)
 {
     int rc = note(reader, frame, asq_workers_live(reader->h, &frame->workers));
-    return rc == 0 && frame->workers
-               ? as_top_remember(&reader->memory, frame->workers, as_program_now_ms())
-               : rc;
+    if (rc == 0 && frame->workers)
+        rc = as_top_remember(&reader->memory, frame->workers, as_program_now_ms());
+    if (rc == 0)
+        rc = note(reader, frame, asq_workers_dead(reader->h, &frame->deaths));
+    return rc == 0 && frame->workers ? as_top_add_dead(frame->workers, frame->deaths, unix_ms())
+                                     : rc;
 }
 
 /* Tells how many workers there were: those that Redis does not list any more are known by that. */
@@ -238,7 +249,6 @@ int as_top_read(struct as_top_reader *reader, const struct as_top_wish *wish,
                 struct as_top_frame **ret)
 {
     struct as_top_frame *frame = calloc(1, sizeof *frame);
-    struct timespec now;
     int rc = frame ? 0 : ASQ_ENOMEM;
     if (rc == 0)
         rc = add_workers(reader, frame);
@@ -261,8 +271,7 @@ int as_top_read(struct as_top_reader *reader, const struct as_top_wish *wish,
         as_top_frame_free(frame);
         return rc;
     }
-    clock_gettime(CLOCK_REALTIME, &now);
-    frame->time_ms = (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    frame->time_ms = unix_ms();
     frame->read_ms = as_program_now_ms();
     if (!frame->queued_ms)
         frame->queued_ms = frame->read_ms;

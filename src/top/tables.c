@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "output.h"
+#include "top/died.h"
 #include "top/tables.h"
 
 const struct as_top_table_kind as_top_table_kinds[AS_TOP_TABLES] = {
@@ -210,13 +211,14 @@ void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls, int64_t
 /* ---- Workers -------------------------------------------------------------------------------- */
 
 static const struct as_top_column worker_columns[] = {
-    { "WORKER", 14, 0, false, true }, { "STATE", 9, 0, false, false },
-    { "SEEN", 8, 0, true, false },    { "UP", 8, 4, true, false },
-    { "RUNNING", 8, 0, true, false }, { "PARKED", 7, 1, true, false },
-    { "WAITING", 8, 2, true, false }, { "PARTITIONS", 10, 3, true, false },
-    { "CALLS", 8, 5, true, false },   { "FAILURES", 8, 6, true, false },
-    { "AGENTS", 8, 7, true, false },  { "PID", 8, 9, true, false },
-    { "HOST", 10, 8, false, true },   { "VERSION", 7, 10, false, false },
+    { "WORKER", 14, 0, false, true },     { "STATE", 9, 0, false, false },
+    { "SEEN", 8, 0, true, false },        { "END", 4, 2, false, true },
+    { "UP", 8, 4, true, false },          { "RUNNING", 8, 0, true, false },
+    { "PARKED", 7, 1, true, false },      { "WAITING", 8, 2, true, false },
+    { "PARTITIONS", 10, 3, true, false }, { "CALLS", 8, 5, true, false },
+    { "FAILURES", 8, 6, true, false },    { "AGENTS", 8, 7, true, false },
+    { "PID", 8, 9, true, false },         { "HOST", 10, 8, false, true },
+    { "VERSION", 7, 10, false, false },
 };
 
 static bool is_set(const asq_value *worker, const char *key)
@@ -248,6 +250,23 @@ static const char *worker_state(const asq_value *worker, enum as_top_style *styl
     return "alive";
 }
 
+/* Returns what a worker has at the moment. One that is dead has nothing, whatever it told. */
+static double figure(const asq_value *worker, const char *key)
+{
+    const asq_value *v = asq_map_get(worker, key);
+    if (!is_set(worker, "alive"))
+        return NAN;
+    return asq_value_type(v) == ASQ_LIST ? (double) asq_list_size(v) : as_top_number(worker, key);
+}
+
+/* Tells how a process has died, and who has taken over. */
+static const char *tell_end(const asq_value *worker, char *text, size_t n)
+{
+    const char *how = as_top_text(worker, "how"), *heirs = as_top_text(worker, "heirs");
+    snprintf(text, n, "%s%s%s", how, *heirs ? "; heirs: " : "", heirs);
+    return text;
+}
+
 /* Returns a counter of a worker's hash. */
 static double counter(const asq_value *worker, const char *key)
 {
@@ -261,20 +280,19 @@ static void make_workers(struct as_top_grid *grid, const asq_value *list, double
     for (size_t i = 0; i < asq_list_size(list); i++) {
         const asq_value *worker = asq_list_get(list, i);
         const char *id = as_top_text(worker, "id");
-        const asq_value *partitions = asq_map_get(worker, "partitions");
         enum as_top_style style;
         const char *state = worker_state(worker, &style);
-        as_top_grid_row(grid, id, NULL);
+        char key[AS_TOP_WORKER_KEY], end[1300];
+        as_top_grid_row(grid, as_top_worker_key(worker, key), NULL);
         add_text(grid, style, id);
         add_text(grid, style, state);
         add_ms(grid, style, as_top_number(worker, "seen_ms") + passed_ms);
-        add_ms(grid, AS_TOP_PLAIN, as_top_number(worker, "uptime_ms") + passed_ms);
-        add_number(grid, AS_TOP_PLAIN, as_top_number(worker, "running"));
-        add_number(grid, AS_TOP_PLAIN, as_top_number(worker, "parked"));
-        add_number(grid, AS_TOP_PLAIN, as_top_number(worker, "waiting"));
-        add_number(grid, AS_TOP_PLAIN,
-                   asq_value_type(partitions) == ASQ_LIST ? (double) asq_list_size(partitions)
-                                                          : as_top_number(worker, "partitions"));
+        add_text(grid, style, tell_end(worker, end, sizeof end));
+        add_ms(grid, AS_TOP_PLAIN, figure(worker, "uptime_ms") + passed_ms);
+        add_number(grid, AS_TOP_PLAIN, figure(worker, "running"));
+        add_number(grid, AS_TOP_PLAIN, figure(worker, "parked"));
+        add_number(grid, AS_TOP_PLAIN, figure(worker, "waiting"));
+        add_number(grid, AS_TOP_PLAIN, figure(worker, "partitions"));
         add_number(grid, AS_TOP_PLAIN, counter(worker, "calls"));
         add_number(grid, AS_TOP_PLAIN, counter(worker, "failures"));
         add_number(grid, AS_TOP_PLAIN, counter(worker, "agents"));

@@ -272,6 +272,7 @@ FN(asq_worker_ready, REFUSED(asq_worker_ready(NULL, NULL, 0)))
 FN(asq_worker_register, REFUSED(asq_worker_register(NULL, NULL)))
 FN(asq_worker_run, REFUSED(asq_worker_run(NULL)))
 FN(asq_worker_stop, DONE(asq_worker_stop(NULL)))
+FN(asq_workers_dead, REFUSED(asq_workers_dead(NULL, NULL)); REFUSED(asq_workers_dead(H, NULL)))
 FN(asq_workers_live, REFUSED(asq_workers_live(NULL, NULL)); REFUSED(asq_workers_live(H, NULL)))
 FN(asq_pause, REFUSED(asq_pause(NULL, NULL)))
 FN(asq_paused, REFUSED(asq_paused(NULL, NULL)); REFUSED(asq_paused(H, NULL)))
@@ -457,6 +458,7 @@ static const struct nulls all[] = {
     N(asq_paused),
     N(asq_resume),
     N(asq_workers),
+    N(asq_workers_dead),
     N(asq_workers_live),
 };
 

@@ -56,6 +56,9 @@ test('a worker that dies is told, with who took its partitions', page => show(pa
     process.kill(supervisor, 'SIGKILL');
     await page.locator('[data-worker^="victim"]', { hasText: 'gone' }).or(page.locator('[data-takeover]', { hasText: 'victim' })).first().waitFor();
     await page.locator('[data-takeover]', { hasText: /victim\S* → one/ }).first().waitFor();
+    await page.locator('section[aria-labelledby=deaths] tbody tr', { hasText: /victim\.0[^]*no heartbeat for [0-9.]+ s[^]* to one\.0/ }).waitFor();
+    await show(page, 'overview'); // somebody who comes later
+    await page.locator('[data-trouble=death]', { hasText: /Worker victim\.0 died[^]*Taken over: [0-9]+ partitions? to one\.0/ }).waitFor();
 }));
 
 test('classes have methods, parameters and docs', page => show(page, 'classes').then(async () => {

@@ -44,7 +44,12 @@ export function world() {
             { name: 'Mailer', doc: 'Sends letters.', workers: 2, methods: [{ name: 'send', params: ['to', 'letter'], flags: [], doc: 'Sends a letter.' }, { name: 'any', params: null, flags: ['concurrent'], doc: '' }], attributes: [] },
             { name: HOSTILE, doc: HOSTILE, workers: 1, methods: [{ name: HOSTILE, params: [HOSTILE], flags: [], doc: HOSTILE }], attributes: [] }],
         agents: [{ id: 'tally', class: 'Counter', partition: 3 }, { id: HOSTILE, class: HOSTILE, partition: 7 }, ...Array.from({ length: 60 }, (_, i) => ({ id: `mailer-${i}`, class: 'Mailer', partition: i }))],
-        takeovers: [5, 6, 7].map((p, i) => ({ seq: 10 - i, time_ms: t - i * 300 - 2000, partition: p, from: 'web-3.0', to: i % 2 ? 'web-1.0' : 'web-2.0' })).concat({ seq: 7, time_ms: t - 9000, partition: 9, from: 'web-2.0', to: 'web-2.0' }),
+        takeovers: [5, 6, 7].map((p, i) => ({ seq: 10 - i, time_ms: t - i * 300 - 2000, partition: p, from: 'web-3.0', to: i % 2 ? 'web-1.0' : 'web-2.0' })).concat({ seq: 7, time_ms: t - 9000, partition: 9, from: 'web-2.0', to: 'web-2.0' }, { seq: 3, time_ms: t - 300000, partition: 5, from: 'web-3.0', to: 'web-2.0' }),
+        deaths: [
+            { id: 'web-4.0', time_ms: t - 120000, how: 'SIGSEGV', signal: 'SIGSEGV', host: 'web-4', pid: 4711, found_by: 'web-4', heirs: { 'web-1.0': 1, 'web-2.0': 4 } },
+            { id: 'web-1.0', time_ms: t - 300000, how: 'no heartbeat for 10.2 s', silent_ms: 10200, heard_ms: t - 290000, host: 'web-1', pid: 812, found_by: 'web-2.0', heirs: {} },
+            { id: HOSTILE, time_ms: t - 7200000, how: HOSTILE, signal: HOSTILE, host: HOSTILE, found_by: HOSTILE, heirs: { [HOSTILE]: 1 } },
+            { id: 'web-5.0', time_ms: t - 9000000, how: 'nobody saw it', found_by: 'web-2.0', heirs: {} }],
     };
 }
 
@@ -57,8 +62,8 @@ export function mock({ page, vendor, session = {}, empty = false, stats = true }
         { id: 'web-3.0', alive: false, host: 'web-3', pid: 99, version: '0.1.0', capacity: 32, partitions: 0, calls: 700, failures: 0, agents: 0, agent_bytes: 0, stopping: false, seen_ms: 21000, uptime_ms: 100000, owns: [] }].filter(x => !state.left.has(x.id));
     const methods = [method('Counter', 'add', 812, 0, .2, .05, 0, .4), method('Mailer', 'send', 24, 212, 3, 180, 0, .5), method('Planner', 'plan', 1.2, 0, 1, 20, 900, .7), method(HOSTILE, HOSTILE, .1, 1, 1, 1, 1, 1)];
     const overview = () => empty ? { time_ms: Date.now(), namespace: 'default', redis: { up: state.up, ping_ms: .2, error: '' }, workers: { alive: 0, stopping: 0, dead: 0 }, partitions: { total: 0, owned: 0 }, capacity: 0, running: 0, parked: 0, waiting: 0, agents: 0, agents_in_memory: 0, agent_bytes: 0, calls: 0, failures: 0, dead_letters: 0, calls_per_s: 0, failures_per_s: 0, stats: null }
-        : { time_ms: Date.now(), namespace: 'default', redis: { up: state.up, ping_ms: .21, error: state.up ? '' : 'connection refused' }, workers: { alive: 2, stopping: 1, dead: 1, most: 5, most_ms: w.t - 1800000 }, partitions: { total: 128, owned: 126 }, capacity: 64, running: 43, parked: 44, waiting: 9, agents: 1003, agents_in_memory: 900, agent_bytes: 2e7,
-            calls: 90000, failures: 13, dead_letters: w.dead.length, calls_per_s: 830 + Math.random() * 60, failures_per_s: 3.5, stats: stats ? { now: { oldest_waiting_ms: 7200 }, total: {}, methods, step_ms: 1000 } : null };
+        : { time_ms: Date.now(), namespace: 'default', redis: { up: state.up, ping_ms: .21, error: state.up ? '' : 'connection refused' }, workers: { alive: 2, stopping: 1, dead: 1, most: 9, most_ms: w.t - 1800000 }, partitions: { total: 128, owned: 126 }, capacity: 64, running: 43, parked: 44, waiting: 9, agents: 1003, agents_in_memory: 900, agent_bytes: 2e7,
+            calls: 90000, failures: 13, deaths: w.deaths, dead_letters: w.dead.length, calls_per_s: 830 + Math.random() * 60, failures_per_s: 3.5, stats: stats ? { now: { oldest_waiting_ms: 7200 }, total: {}, methods, step_ms: 1000 } : null };
     const points = () => Array.from({ length: 60 }, (_, i) => {
         const wave = Math.sin((i + Date.now() / 1000) / 9);
         return { time_ms: Date.now() - (60 - i) * 1000, rate: 800 + wave * 120 + i % 5 * 9, failed: i > 40 ? 4 + i % 3 : 0, queue_p99_ms: 9 + wave * 4, run_p99_ms: 400 + wave * 80, parked_p99_ms: i < 20 ? null : 900, commit_p99_ms: 1.2, running: 40 + wave * 5, waiting: 9, parked: 44, oldest_waiting_ms: i * 120 };
@@ -89,6 +94,7 @@ export function mock({ page, vendor, session = {}, empty = false, stats = true }
         '/api/agents': q => ({ agents: empty ? [] : w.agents.filter(a => a.id.startsWith(q.get('prefix') || '') && (!q.get('class') || a.class === q.get('class'))), next: null }),
         '/api/workers': workers,
         '/api/overview': overview,
+        '/api/deaths': () => empty ? [] : w.deaths,
         '/api/takeovers': () => empty ? [] : w.takeovers,
         '/api/traces': () => ({ traces: [{ trace_id: 'ab12', name: 'Planner.plan', start_ms: w.t - 5000, duration_ms: 1210, spans: 20, errors: 1 }, { trace_id: 'ab13', name: HOSTILE, start_ms: w.t - 9000, duration_ms: 3, spans: 1, errors: 0 }], kept: 2, dropped: 0 }),
         '/api/session': () => ({ version: '0.1.0', login_needed: !!session.login_needed, logged_in: state.login, namespace: 'default', redis: 'redis://127.0.0.1:6379', allow_writes: false, traces: true, csrf: 'c5f', ...session }),

@@ -158,9 +158,13 @@ test('pages ask for the same at the same instants', page => serve({}, async base
 
 test('what has happened to workers is told, as far as it is known', page => serve({}, async base => {
     await show(page, base, 'overview');
-    await page.locator('[data-trouble=worker]', { hasText: 'Worker web-3.0 has died' }).waitFor();
+    await page.locator('[data-trouble=worker]', { hasText: /Worker web-3\.0 has died[^]*2 partitions went to web-2\.0\. 1 partition went to web-1\.0\./ }).waitFor();
+    await page.locator('[data-trouble=death]', { hasText: /Worker web-4\.0 died 2 min .*ago: SIGSEGV[^]*Process 4711 on web-4\. Taken over: 4 partitions to web-2\.0, 1 partition to web-1\.0\./ }).waitFor();
+    await page.locator('[data-trouble=deaths]', { hasText: '2 more worker processes have died in the last 24 hours' }).waitFor();
+    await page.locator('[data-trouble=missed]', { hasText: /Worker web-1\.0 was missed 5 min .*ago: no heartbeat for 10\.2 s[^]*It was heard of again/ }).waitFor();
+    equal(await page.locator('[data-trouble=death]').count(), 1, 'deaths of the last minutes');
     await page.locator('[data-trouble=restarted]', { hasText: 'Worker web-2.0 has claimed 1 partition again' }).waitFor();
-    await page.locator('[data-trouble=workers]', { hasText: /5 worker processes lived at .*, and 2 now/ }).waitFor();
+    await page.locator('[data-trouble=workers]', { hasText: /9 worker processes lived at .*, and 2 now/ }).waitFor();
     await page.locator('[data-trouble=workers]', { hasText: 'partitions without an owner' }).waitFor();
     await page.route('**/api/events', route => route.fulfill({ contentType: 'text/event-stream', body:
         `event: workers\ndata: ${JSON.stringify([['old.0', 7e6], ['young.0', 5000], ['young.1', 9000]].map(([id, uptime_ms]) => ({ id, uptime_ms, alive: true, owns: [], classes: [] })))}\n\n` +
@@ -172,10 +176,25 @@ test('what has happened to workers is told, as far as it is known', page => serv
     await page.locator('[data-takeover="9"]', { hasText: 'web-2.0 has claimed it again' }).waitFor();
 }));
 
+test('deaths of a day are listed with how, where and who took over', page => serve({}, async base => {
+    await show(page, base, 'workers');
+    const rows = page.locator('section[aria-labelledby=deaths] tbody tr');
+    await until('four deaths', async () => (await rows.count()) === 4);
+    check(/web-4\.0[^]*SIGSEGV[^]*web-4, pid 4711[^]*4 partitions to web-2\.0, 1 partition to web-1\.0/.test(await rows.nth(0).innerText()), 'the first row');
+    check(/web-1\.0[^]*no heartbeat for 10\.2 s, then heard again/.test(await rows.nth(1).innerText()), 'the second row');
+    check(await page.evaluate(() => window.hacked === undefined && !document.querySelector('main img')), 'a name became more than text');
+}));
+
+test('a worker has a rate of calls at once', page => serve({}, async base => {
+    await show(page, base, 'workers');
+    const figure = () => page.locator('[data-worker="web-1.0"] .figures').innerText();
+    await until('its rate', async () => /calls\/s\s+[0-9.]+ /.test(await figure()));
+}));
+
 test('each place that the overview leads to says why', page => serve({}, async base => {
     await show(page, base, 'workers');
     const stuck = page.locator('[data-worker="web-1.0"] .stuck li');
-    equal(await stuck.allInnerTexts(), ['c0a1-9-0 odd', '3-c0a1b2-0 184 s planner-1.plan waits for call 9-ab-0'], 'lines of calls that take long');
+    equal(await stuck.allInnerTexts(), ['c0a1-9-0 odd', '3-c0a1b2-0 3 min 4 s planner-1.plan waits for call 9-ab-0'], 'lines of calls that take long');
     equal(await stuck.locator('a').getAttribute('href'), '#/calls/3-c0a1b2-0', 'the call');
     await show(page, base, 'calls?state=waiting');
     await until('why a call waits, though what it waits for is not chosen', async () => /behind c0a1-3\.0 of its agent/.test(await page.locator('[data-row="w-1.0"]').innerText()));

@@ -12,6 +12,7 @@
 
 #include "support/suite.h"
 #include "oldest.h"
+#include "top/died.h"
 #include "top/remember.h"
 #include "top/view.h"
 
@@ -549,8 +550,73 @@ START_TEST(workers_of_before_are_told_by_their_number)
     ck_assert_ptr_null(line_with("until"));
     frame->history.most_workers = 3;
     draw();
-    expect("workers 1 alive  3 until ");
-    ck_assert_int_eq(style_of("3 until "), AS_TOP_WARN);
+    expect("workers 1 alive  there were 3 until ");
+    ck_assert_int_eq(style_of("there were 3 until "), AS_TOP_WARN);
+}
+END_TEST
+
+/* Deaths as asq_workers_dead lists them: `age` ms before the frame. */
+static void died(const char *id, int pid, int64_t age, const char *more)
+{
+    char text[600];
+    snprintf(
+        text, sizeof text,
+        "{\"id\": \"%s\", \"time_ms\": %lld, \"how\": \"SIGSEGV\", \"host\": \"h\", \"pid\": %d,"
+        " \"heirs\": {\"one.0\": 1, \"three.0\": 4}%s}",
+        id, (long long) (frame->time_ms - age), pid, more);
+    if (!frame->deaths)
+        frame->deaths = asq_value_list();
+    ck_assert_int_eq(asq_list_append(frame->deaths, json(text)), 0);
+}
+
+static size_t rows_with(const char *text)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < page.rows; i++)
+        n += strstr(page.lines[i].text, text) != NULL;
+    return n;
+}
+
+START_TEST(deaths_of_before_are_told_with_who_took_over)
+{
+    died("four.0", 9, 5000, "");
+    died("two.0", 8, 60000, "");
+    died("one.0", 6, 120000, "");
+    died("one.0", 7, 130000, ", \"heard_ms\": 1");
+    died("old.0", 5, AS_TOP_DEAD_MS + 1, "");
+    ck_assert_int_eq(as_top_add_dead(frame->workers, frame->deaths, frame->time_ms), 0);
+    press("3");
+    draw_as(24, 200);
+    expect("four.0 died 5000 ms ago: SIGSEGV  its partitions went to three.0 4, one.0 1"
+           "  4 more in 24 h: as-ctl workers --dead");
+    ck_assert_int_eq(style_of("four.0 died"), AS_TOP_BAD);
+    /* Two of them are new; two.0 is listed, and one.0 lives in place of a process that has died. */
+    ck_assert_uint_eq(asq_list_size(frame->workers), 4);
+    ck_assert_uint_eq(rows_with("SIGSEGV; heirs: three.0 4, one.0 1"), 3);
+    ck_assert_ptr_nonnull(line_with("restarted  "));
+    ck_assert_uint_eq(rows_with("old.0"), 0);
+    expect("1 restarted");
+    press("r"); /* the last ones by the alphabet come first */
+    as_top_view_key(&view, AS_TOP_KEY_HOME);
+    draw_as(24, 200);
+    as_top_view_key(&view, AS_TOP_KEY_ENTER);
+    draw_as(24, 200);
+    expect("worker two.0 8");
+    expect("heirs: three.0 4, one.0 1");
+}
+END_TEST
+
+START_TEST(a_dead_worker_has_no_partitions_and_runs_nothing)
+{
+    asq_value_free(frame->workers);
+    frame->workers = json("[{\"id\": \"gone.0\", \"alive\": false, \"seen_ms\": 12000, \"pid\": 8,"
+                          " \"partitions\": 4321, \"running\": 4322, \"parked\": 4323,"
+                          " \"uptime_ms\": 5}]");
+    press("3");
+    draw_as(24, 200);
+    expect("gone.0");
+    ck_assert_ptr_null(line_with("432"));
+    ck_assert_ptr_null(line_with("5.00 ms"));
 }
 END_TEST
 
@@ -632,6 +698,8 @@ int main(void)
     tcase_add_test(tc, any_keys_do_no_harm);
     tcase_add_test(tc, workers_that_are_gone_are_told_apart);
     tcase_add_test(tc, workers_of_before_are_told_by_their_number);
+    tcase_add_test(tc, deaths_of_before_are_told_with_who_took_over);
+    tcase_add_test(tc, a_dead_worker_has_no_partitions_and_runs_nothing);
     tcase_add_test(tc, the_oldest_of_many_calls_are_kept);
     tcase_add_test(tc, a_frame_is_written_as_one_map);
     tcase_add_test(tc, numbers_are_short);

@@ -1,11 +1,12 @@
 // attention.js: what an operator should look at first, and why, from what the views read.
 import { foreign, h } from './dom.js';
-import { ago, clock, count, duration, plural } from './format.js';
-import { methodName } from './parts.js';
+import { ago, clock, count, duration, none, plural } from './format.js';
+import { heirs, methodName } from './parts.js';
 import { to } from './router.js';
 
 const LONG_MS = 10000; // calls that take longer are worth a look
 const OLD_MS = 5000; // calls should not wait longer to begin
+const MOST_DEATHS = 3; // that are told one by one
 const LATELY_MS = 600000; // what has happened to workers is told for so long
 
 const share = (part, all) => all > 0 ? `${(part / all * 100).toFixed(part / all < .1 ? 1 : 0)} %` : '';
@@ -38,34 +39,63 @@ function ofYoung(workers, lately) {
         [young.length > 1 ? `And ${plural(young.length - 1, 'other one', 'other ones')} within 10 minutes. ` : '', 'It is new, or was started again after its process has died.'])];
 }
 
-function ofWorkers({ overview, workers, takeovers, now }) {
+// Deaths that Redis has noted: each of the last minutes, and how many there were before. `told` gets their workers' ids.
+function ofDeaths(deaths, now, told) {
+    const out = [], died = deaths.filter(d => !d.heard_ms), lately = died.filter(d => now - Number(d.time_ms) < LATELY_MS);
+    lately.forEach(d => told.add(d.id));
+    for (const d of lately.slice(0, MOST_DEATHS)) {
+        const went = heirs(d);
+        out.push(trouble('bad', 'death', to('workers'), ['Worker ', foreign(d.id), ` died ${ago(d.time_ms, now)}: `, foreign(d.how)],
+            [d.host ? ['Process ', String(d.pid ?? none), ' on ', foreign(d.host), '. '] : '', went.length ? ['Taken over: ', went, '.'] : 'Nobody has taken over from it yet.']));
+    }
+    const before = died.length - out.length;
+    if (before > 0)
+        out.push(trouble('info', 'deaths', to('workers'), `${plural(before, `${out.length ? 'more ' : ''}worker process has`, `${out.length ? 'more ' : ''}worker processes have`)} died in the last 24 hours`,
+            ['The last of them: ', foreign(died[out.length].id), `, ${ago(died[out.length].time_ms, now)}, `, foreign(died[out.length].how), '.']));
+    for (const d of deaths.filter(x => x.heard_ms && now - Number(x.time_ms) < LATELY_MS).slice(0, MOST_DEATHS)) {
+        told.add(d.id);
+        out.push(trouble('warn', 'missed', to('workers'), ['Worker ', foreign(d.id), ` was missed ${ago(d.time_ms, now)}: `, foreign(d.how)],
+            ['It was heard of again: it stood still, or was away from Redis, for longer than its lease time. ', heirs(d).length ? ['Taken over: ', heirs(d), '.'] : '']));
+    }
+    return out;
+}
+
+// Workers that are listed and dead without a noted death: those of an older version.
+function ofListed(workers, takeovers, now, told) {
     const out = [];
-    for (const w of (workers || []).filter(x => !x.alive)) {
-        const heirs = new Map();
-        for (const t of takeovers.filter(x => x.from === w.id && x.to))
-            heirs.set(t.to, (heirs.get(t.to) || 0) + 1);
-        const heard = [...heirs].map(([id, n]) => [` ${plural(n, 'partition')} went to `, foreign(id), '.']);
+    for (const w of workers.filter(x => !x.alive && !told.has(x.id))) {
+        const gained = new Map();
+        for (const t of takeovers.filter(x => x.from === w.id && x.to && x.to !== w.id && now - x.time_ms <= (w.seen_ms ?? 0)))
+            gained.set(t.to, (gained.get(t.to) || 0) + 1);
+        const heard = [...gained].map(([id, n]) => [` ${plural(n, 'partition')} went to `, foreign(id), '.']);
         out.push(trouble('bad', 'worker', to('workers'), ['Worker ', foreign(w.id), ' has died'],
             [`It was last seen ${duration(w.seen_ms)} ago.`, heard.length ? heard : w.owns?.length ? ` It still owns ${plural(w.owns.length, 'partition')}.` : ' Its partitions are with others.']));
     }
+    return out;
+}
+
+function ofWorkers({ overview, workers, takeovers, now }) {
+    const told = new Set();
+    const out = [...ofDeaths(overview?.deaths || [], now, told), ...ofListed(workers || [], takeovers, now, told)];
     if (overview?.workers && overview.workers.alive === 0)
         out.push(trouble('bad', 'workers', to('workers'), 'No worker is alive', 'Calls wait in Redis until one is started: as-worker.'));
     else if (overview?.partitions && overview.partitions.owned < overview.partitions.total)
         out.push(trouble('warn', 'workers', to('workers'), `${plural(overview.partitions.total - overview.partitions.owned, 'partition')} without an owner`, 'Calls of their agents wait until a worker takes them over.'));
     const lately = takeovers.filter(t => t.from && now - t.time_ms < LATELY_MS);
-    for (const id of new Set(lately.filter(t => t.from === t.to).map(t => t.to))) {
+    for (const id of new Set(lately.filter(t => t.from === t.to && !told.has(t.to)).map(t => t.to))) {
         const again = lately.filter(t => t.from === id && t.to === id);
         out.push(trouble('warn', 'restarted', to('workers'), ['Worker ', foreign(id), ` has claimed ${plural(again.length, 'partition')} again, ${ago(again[0].time_ms, now)}`],
             'Its process has died or was stopped, and has been started again; or it was away from Redis for longer than its lease time.'));
     }
-    out.push(...ofYoung(workers || [], lately));
-    const lost = lately.filter(t => !(workers || []).some(w => w.id === t.from));
+    out.push(...ofYoung((workers || []).filter(w => !told.has(w.id)), lately));
+    const lost = lately.filter(t => !told.has(t.from) && !(workers || []).some(w => w.id === t.from));
     if (lost.length)
         out.push(trouble('warn', 'takeover', to('workers'), [`${plural(lost.length, 'partition')} changed hands, ${ago(lost[0].time_ms, now)}`],
             ['Worker ', foreign(lost[0].from), ' is not there any more: it has ended, or died.']));
     const { alive, most, most_ms } = overview?.workers || {};
-    const told = (workers || []).filter(w => !w.alive).length + new Set(lost.map(t => t.from)).size;
-    if (most > alive + told)
+    const known = new Set([...(workers || []).filter(w => !w.alive), ...overview?.deaths || []].map(w => w.id).concat(lost.map(t => t.from)));
+    const missing = [...known].filter(id => !(workers || []).some(w => w.alive && w.id === id)).length;
+    if (most > alive + missing)
         out.push(trouble('warn', 'workers', to('workers'), `${plural(most, 'worker process', 'worker processes')} lived at ${clock(most_ms).slice(0, 5)}, and ${count(alive)} now`,
             'Others have ended or died within the last hour, and Redis has no more of them than their number.'));
     return out;

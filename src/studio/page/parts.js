@@ -1,5 +1,6 @@
 // parts.js: pieces of which several views are made: tables, states, empty places, links to agents and calls.
 import { foreign, h, keep, plain } from './dom.js';
+import { plural } from './format.js';
 import { to } from './router.js';
 
 export function empty(title, ...more) {
@@ -63,6 +64,12 @@ function compare(a, b) {
 export function moved(takeover) {
     const { from, to: heir } = takeover;
     return from && from === heir ? [foreign(heir), ' has claimed it again'] : [from ? foreign(from) : 'nobody', ' → ', heir ? foreign(heir) : 'nobody'];
+}
+
+// Who took over how many partitions of a worker that has died, the most first; '' if nobody has.
+export function heirs(death) {
+    const taken = Object.entries(death.heirs || {}).sort((a, b) => Number(b[1]) - Number(a[1]));
+    return taken.map(([id, n], i) => [i ? ', ' : '', `${plural(n, 'partition')} to `, foreign(id)]);
 }
 
 export function facts(pairs) {
