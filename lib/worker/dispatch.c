@@ -17,6 +17,7 @@
 #include "value/error.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/quick_clock.h"
 #include "value/table.h"
 #include "value/value.h"
 #include "worker/actor_fetch.h"
@@ -433,7 +434,7 @@ void asq__actor_resume(struct asq__actor *a)
             asq__actor_request_load(a);
             return;
         }
-        int64_t now_ns = asq__now_ns();
+        int64_t now_ns = asq__quick_ns(&p->w->clock);
         if (!(c = next_call(a, now_ns)))
             break;
         if (!asq__partition_is_owned(p))

@@ -26,6 +26,7 @@
 #include "value/error.h"
 #include "value/lines.h"
 #include "value/list.h"
+#include "value/quick_clock.h"
 #include "value/random.h"
 #include "value/tally.h"
 #include "worker/actor_fetch.h"
@@ -362,6 +363,7 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
     if (asq__random(&w->client_number, sizeof w->client_number) < 0)
         return asq__err(err, errlen, ASQ_ESYS, "getrandom: %s", strerror(errno));
     snprintf(w->client, sizeof w->client, "%016llx", (unsigned long long) w->client_number);
+    asq__quick_clock_init(&w->clock);
     w->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
     if (!w->loop)
         return asq__err(err, errlen, ASQ_ESYS, "libev cannot make an event loop");

@@ -9,6 +9,7 @@
 #include "redis/redis.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/quick_clock.h"
 #include "worker/actor_object.h"
 #include "worker/allowed.h"
 #include "worker/backlog.h"
@@ -97,7 +98,7 @@ void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class 
 
 void asq__measure_committed(const struct asq__commit *c)
 {
-    asq__series_commit(c->timed, c->ntimed, asq__now_ns());
+    asq__series_commit(c->timed, c->ntimed, asq__quick_ns(&c->part->w->clock));
 }
 
 /* ---- gauges ---- */

@@ -21,6 +21,7 @@
 #include "value/clock.h"
 #include "value/lines.h"
 #include "value/list.h"
+#include "value/quick_clock.h"
 #include "value/tally.h"
 #include "worker/core/actors.h"
 #include "worker/core/allowance.h"
@@ -189,8 +190,9 @@ struct asq__process {
     size_t held_pushes;         /* bytes of records that are pushed once replicas have them */
     struct asq__cmd commit_cmd; /* command being built; else empty */
     size_t scripts_in_flight, large_in_flight;
-    unsigned starts;            /* calls started in this iteration */
-    struct asq__list postponed; /* partitions with calls left for the next iteration */
+    unsigned starts;               /* calls started in this iteration */
+    struct asq__quick_clock clock; /* of the loop's thread */
+    struct asq__list postponed;    /* partitions with calls left for the next iteration */
     /* entries whose way out of the stream is decided; of later_move.c */
     struct asq__list moved;
     struct asq__list due; /* delays of calls whose time has come; of delay.c */

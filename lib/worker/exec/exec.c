@@ -13,6 +13,7 @@
 #include "value/clock.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/quick_clock.h"
 #include "worker/actor_object.h"
 #include "worker/commit.h"
 #include "worker/core/actor.h"
@@ -116,13 +117,14 @@ static void run_task(struct asq__task *task)
 static void end_task(struct asq__task *task)
 {
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
+    bool through = run->stage == ASQ__RUN_INLINE && asq__process_is_quiet(run->w);
     if (run->times.began_ns)
-        run->times.ended_ns = asq__now_ns();
+        run->times.ended_ns = through ? asq__quick_ns(&run->w->clock) : asq__now_ns();
     asq__spans_enter(run, ASQ__PHASE_COMMIT);
     /* Until its outcome is committed the process may still die of it. */
     if (run->slot && run->slot->ticket == run->ticket)
         run->slot->state = ASQ__SLOT_ENDED;
-    if (run->stage == ASQ__RUN_INLINE && asq__process_is_quiet(run->w)) {
+    if (through) {
         asq__run_enter(run, ASQ__RUN_THROUGH);
         return;
     }
