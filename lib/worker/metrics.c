@@ -2,6 +2,7 @@
  * metrics.c: see metrics.h.
  *
  * figures of process 0: gauges, counters │ series 0 │ class A: create, rest, methods │ class B …
+ *     what Redis was told of them (stats.c): series 0 │ class A …
  * figures of process 1: …
  *
  * The pages of series that nobody uses are never touched, and take no memory.
@@ -64,7 +65,7 @@ int asq__metrics_new(struct asq__registry *registry, const char *worker, const c
     m->processes = processes;
     m->silent_ms = lease_time_ms > SILENT_MS ? lease_time_ms : SILENT_MS;
     lay_out(m, registry);
-    size_t each = sizeof(struct asq__figures) + m->nseries * sizeof(struct asq__series);
+    size_t each = sizeof(struct asq__figures) + 2 * m->nseries * sizeof(struct asq__series);
     each = (each + 63) / 64 * 64;
     m->size = each * processes;
     m->memory = mmap(NULL, m->size, PROT_READ | PROT_WRITE,

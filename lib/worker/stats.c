@@ -1,9 +1,11 @@
 /*
  * stats.c: see stats.h.
  *
- * The process keeps a copy of each series as it was told last; the difference is what is new. What
- * has been sent counts as told, whatever becomes of it: figures of a second may be lost with a
- * connection, but none count twice. A process without anything new sends nothing, but for a sign
+ * Beside each series is a copy, as it was told last, in the same memory (metrics.c); the difference
+ * is what is new. What a process has not told when it dies is so told by the next one in its place:
+ * a call that it has given up, just before another one has killed it, counts. What has been sent
+ * counts as told, whatever becomes of it: figures of a second may be lost with a connection, but
+ * none count twice. A process without anything new sends nothing, but for a sign
  * every ten minutes. One report is under way at a time. When many processes have reported lately,
  * each does so less often, so that a Redis gets some AT_ONCE reports a second at most.
  */
@@ -44,9 +46,9 @@ enum {
 };
 
 struct asq__stats {
-    struct asq__series **told; /* by series; NULL: nothing of it was told */
-    size_t nseries, next;      /* next: the series with which the next report begins */
-    uint64_t gauges[GAUGES];   /* as told last */
+    struct asq__series *told; /* by series; in shared memory */
+    size_t nseries, next;     /* next: the series with which the next report begins */
+    uint64_t gauges[GAUGES];  /* as told last */
     int64_t told_ms, due_ms, last_logged_ms;
     bool in_flight;
 };
@@ -58,10 +60,12 @@ static uint64_t load(const atomic_ullong *counter)
 
 /* ---- what is new ---- */
 
+/* Does not touch what was told of a series that nobody uses, which takes no memory then. */
 static bool has_moved(const struct asq__series *s, const struct asq__series *told)
 {
-    return load(&s->calls) != (told ? load(&told->calls) : 0) ||
-           load(&s->commit.sum_ns) != (told ? load(&told->commit.sum_ns) : 0);
+    uint64_t calls = load(&s->calls), commit_ns = load(&s->commit.sum_ns);
+    return (calls || commit_ns) &&
+           (calls != load(&told->calls) || commit_ns != load(&told->commit.sum_ns));
 }
 
 /* Returns the difference, and makes `told` equal. */
@@ -181,11 +185,9 @@ static size_t put_series(struct asq__stats *s, const struct asq__process *w, str
         const struct asq__series_name *name = asq__metrics_name(w->config.metrics, at);
         struct asq__stats_figures figures;
         char key[2 * ASQ_MAX_NAME + 32];
-        if (!has_moved(now, s->told[at]))
+        if (!has_moved(now, &s->told[at]))
             continue;
-        if (!s->told[at] && !(s->told[at] = calloc(1, sizeof *s->told[at])))
-            continue;
-        take_series(&figures, now, s->told[at]);
+        take_series(&figures, now, &s->told[at]);
         asq__buf_reset(text);
         asq__stats_write(&figures, text);
         if (text->error || !text->len)
@@ -257,31 +259,12 @@ int asq__stats_new(struct asq__process *w, struct asq__stats **ret)
     if (!s)
         return ASQ_ENOMEM;
     s->nseries = asq__metrics_count(w->config.metrics);
-    s->told = calloc(s->nseries, sizeof *s->told);
-    if (!s->told) {
-        free(s);
-        return ASQ_ENOMEM;
-    }
-    for (size_t i = 0; i < s->nseries; i++) {
-        const struct asq__series *now = &w->config.figures->series[i];
-        if (!has_moved(now, NULL))
-            continue;
-        if (!(s->told[i] = calloc(1, sizeof *s->told[i]))) {
-            asq__stats_free(s);
-            return ASQ_ENOMEM;
-        }
-        asq__series_merge(s->told[i], now);
-    }
+    s->told = w->config.figures->series + s->nseries;
     *ret = s;
     return 0;
 }
 
 void asq__stats_free(struct asq__stats *s)
 {
-    if (!s)
-        return;
-    for (size_t i = 0; i < s->nseries; i++)
-        free(s->told[i]);
-    free(s->told);
     free(s);
 }

@@ -218,6 +218,34 @@ static int64_t beat(void)
     return n;
 }
 
+/* Each process but the last gives up a call, and is then killed by the next one, before it has told
+ * of it, perhaps also before the commit, and then the next process gives it up once more. */
+START_TEST(calls_that_are_given_up_one_after_the_other_all_count)
+{
+    enum { CALLS = 4, BY_SIGKILL = 0 };
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    asq_result *deadly[CALLS];
+    options.processes = 1;
+    options.max_attempts = 1;
+    begin_with(&options);
+    asq_agent *a = agent_new("Poison", NULL);
+    for (int i = 0; i < CALLS; i++)
+        ok(asq_call(a, "die", &deadly[i], "[i]", BY_SIGKILL));
+    for (int i = 0; i < CALLS; i++) {
+        ck_assert_code(asq_result_wait(deadly[i], sup_limit_ms()), ASQ_EDEADLETTER);
+        asq_result_free(deadly[i]);
+    }
+    sup_wait_until(calls_of("Poison", "die") >= CALLS);
+    asq_value *all = stats(3600000, false);
+    const asq_value *die = find_method(all, "Poison", "die");
+    ck_assert_int_ge(asq_map_int(asq_map_get(die, "failures"), "ASQ_EDEADLETTER"), CALLS);
+    ck_assert_int_eq(asq_map_int(die, "failed"), asq_map_int(die, "calls"));
+    asq_value_free(all);
+    asq_agent_free(a);
+    end();
+}
+END_TEST
+
 START_TEST(a_worker_without_anything_new_sends_nothing)
 {
     begin(1);
@@ -409,6 +437,7 @@ int main(void)
     tcase_add_test(t, each_call_counts_once_by_class_and_method);
     tcase_add_test(t, figures_can_be_those_of_a_class_or_method);
     tcase_add_test(t, a_report_whose_answer_is_lost_counts_once);
+    tcase_add_test(t, calls_that_are_given_up_one_after_the_other_all_count);
     tcase_add_test(t, a_worker_without_anything_new_sends_nothing);
     tcase_add_test(t, a_worker_may_keep_none);
     tcase_add_test(t, gauges_are_those_of_processes_that_live);

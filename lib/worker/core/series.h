@@ -74,7 +74,9 @@ struct asq__figures {
     atomic_ullong commits, commit_calls, dead_letters;
     atomic_ullong starts, deaths;                /* of the supervisor */
     atomic_ullong spans_exported, spans_dropped; /* traced runs; of any thread */
-    struct asq__series series[]; /* as laid out by metrics.c; the first one is of unknown classes */
+    /* As laid out by metrics.c; the first one is of unknown classes. As many follow, as they were
+     * told to Redis. */
+    struct asq__series series[];
 };
 
 /* Counts a call that has failed. */
