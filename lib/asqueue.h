@@ -1150,7 +1150,7 @@ typedef struct asq_worker_options {
     /* last failed runs of a partition that are kept in Redis, for asq_failures, at most 10000 and
      * 1 MiB; 0: 100; below 0: none */
     int32_t keep_failures;
-    bool omit_arguments;          /* of failures that are kept: they can hold secrets */
+    bool omit_arguments; /* of failures that are kept and calls that are listed: may be secret */
     asq_log_fields_fn log_fields; /* called in place of log; NULL: log is */
     bool no_stats;                /* keep no figures of the deployment in Redis, for asq_stats */
     /* URL of a collector that takes OTLP over HTTP (JSON), http[s]://HOST:PORT[/v1/traces]; each
@@ -1293,12 +1293,14 @@ enum {
 /* Calls fn for each call that has not ended and is in one of the states (0: in any), to the agent
  * and to agents of the class (NULL: any), in memory that does not grow with their number. `call` is
  * borrowed, a map: id (for asq_result_attach), state ("running", "parked", …), age_ms, agent, class
- * ("" if it is unknown), method (of other requests their kind, as "create"), partition; due_ms (the
- * ms until it is due: delayed and retrying), failed_runs (retrying); why it runs no further, as a
- * text, and waits_for, the first call that it waits for, awaited, their number, and awaits, a list
- * of up to 16 of them if there are several and the worker has room, as its worker tells; caller,
- * the call whose method has made it (but for calls of very large batches); may_run (true): its
- * worker has not told, so a waiting call may also be running or parked. The workers are asked
+ * (left out if it is unknown), method (of other requests their kind, as "create"), partition;
+ * run_ms, how long ago its method began, worker, the process that has it, and args, the head of its
+ * arguments as text if the worker has room and does not omit arguments (running and parked); due_ms
+ * (the ms until it is due: delayed and retrying), failed_runs (retrying); why it runs no further,
+ * as a text, and waits_for, the first call that it waits for, awaited, their number, and awaits, a
+ * list of up to 16 of them if there are several and the worker has room, as its worker tells;
+ * caller, the call whose method has made it (but for calls of very large batches); may_run (true):
+ * its worker has not told, so a waiting call may also be running or parked. The workers are asked
  * first, and have some seconds to answer. Of an agent's calls, those come first that run or are
  * parked. A call whose state changes meanwhile may come twice, or be missed. fn and timeout_ms are
  * as in asq_agents_each. Errors: ASQ_EINVAL (the agent's id, or the states). */
@@ -1385,7 +1387,8 @@ typedef struct asq_stats_options {
  *   failed, queue_p50_ms, queue_p99_ms, run_p50_ms, run_p99_ms, parked_p99_ms, commit_p99_ms, and
  *   the gauges, about the highest of the step.
  * A worker tells its figures each second (with more than 64 processes less often); those of a
- * process that dies, or of a connection that is lost, may be missing.
+ * connection that is lost, or of a worker that ends with its supervisor, may be missing. What a
+ * process has not told when it dies, the one that takes its place tells.
  *
  * With options->own it tells instead, in every mode and without asking Redis, of the calls that the
  * program has made by this handle since it was opened; last_ms and points are not possible then.
@@ -1419,9 +1422,9 @@ ASQ_API int asq_stats(asq *h, const asq_stats_options *options, asq_value **ret)
  * ("agent.method"), call_id, reason, attempts (deaths and refusals that count), worker (which gave
  * it up) and batch_bytes. */
 ASQ_API int asq_dead_list(asq *h, size_t limit, asq_value **ret);
-/* Shows a letter: the same fields, and "jobs", a list of its jobs: {kind, class, agent, method,
- * args, …}. For an undecodable letter: "error" and "batch_head", its first bytes in hexadecimal;
- * for undecodable arguments: args_error, args_bytes and args_head of their job. */
+/* Shows a letter: the same fields, and "jobs", a list of its jobs: {kind, class (if the call names
+ * it), agent, method, args, …}. For an undecodable letter: "error" and "batch_head", its first bytes
+ * in hexadecimal; for undecodable arguments: args_error, args_bytes and args_head of their job. */
 ASQ_API int asq_dead_show(asq *h, const char *id, asq_value **ret);
 /* Resends a letter's call as a new call without a caller: its attempts count from 0, its deadline
  * begins again, a delay is dropped. The letter is removed in the same step, so that the call is

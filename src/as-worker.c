@@ -77,7 +77,7 @@ static const struct as_option options[] = {
       "the worker's id; of a new one a host name and a random\npart unless it is given" },
     { "json", 0, NULL, NULL, as_option_true, AT(json), 0, 0, false, "JSON instead of text" },
     { "keep-arguments", 0, YES_OR_NO, YES_OR_NO, as_option_choice, AT(keep_arguments), 0, 0, false,
-      "whether failures that are kept show the arguments of\ntheir calls, which can hold secrets (yes)" },
+      "whether failures that are kept, and calls that are\nlisted, show arguments, which can be secret (yes)" },
     { "keep-failures", 0, "N", NULL, as_option_u32, AT(keep_failures), 0, 10000, false,
       "last failures of a partition that stay in Redis, for\nas-ctl failures; 0: none (100)" },
     { "lease-time", 0, "MS", NULL, as_option_ms, AT(worker.lease_time_ms), 100, 3600000, false,

@@ -435,7 +435,7 @@ static int give_reported(asq *h, struct listing *l)
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < l->report.n; i++) {
         const asq_value *row = l->report.calls[i].row;
-        const char *state, *agent, *class_name;
+        const char *state, *agent, *class_name = "";
         asq_value_get_string(asq_map_get(row, "state"), &state, NULL);
         asq_value_get_string(asq_map_get(row, "agent"), &agent, NULL);
         asq_value_get_string(asq_map_get(row, "class"), &class_name, NULL);
@@ -494,11 +494,12 @@ static asq_value *make_row(const struct listing *l, const struct candidate *c,
 {
     const struct asq__reported *told = asq__report_find(&l->report, c->id);
     const Asqueue__Chain *chain = c->job->chain;
-    asq_value *row =
-        asq_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:I}", "id", c->id, "state", state, "age_ms",
-                 l->now_ms - made_ms(l, c->listed), "agent", c->job->agent, "class", class_name,
-                 "method", method_of(c->job), "partition", (int64_t) l->partition);
+    asq_value *row = asq_pack("{s:s, s:s, s:I, s:s, s:s, s:I}", "id", c->id, "state", state,
+                              "age_ms", l->now_ms - made_ms(l, c->listed), "agent", c->job->agent,
+                              "method", method_of(c->job), "partition", (int64_t) l->partition);
     int rc = row ? 0 : ASQ_ENOMEM;
+    if (rc == 0 && *class_name)
+        rc = asq_map_set(row, "class", asq_value_string(class_name));
     if (rc == 0 && due_ms != INT64_MIN)
         rc = asq_map_set_int(row, "due_ms", due_ms);
     if (rc == 0 && c->runs)

@@ -83,9 +83,17 @@ static bool is_row(const asq_value *row, const char **ret_id)
            asq_value_get_int(asq_map_get(row, "age_ms"), &age) == 0;
 }
 
-static int add_row(asq *h, struct asq__report_reader *r, uint32_t partition, const char *text,
-                   size_t n)
+/* A report of one partition, as it is read. */
+struct answer {
+    struct asq__report_reader *r;
+    uint32_t partition;
+    const char *owner;
+    bool answered;
+};
+
+static int add_row(asq *h, const struct answer *a, const char *text, size_t n)
 {
+    struct asq__report_reader *r = a->r;
     asq_value *row;
     const char *id;
     int rc = asq_from_json(text, n, &row, NULL, 0);
@@ -97,8 +105,13 @@ static int add_row(asq *h, struct asq__report_reader *r, uint32_t partition, con
         asq_value_free(row);
         return 0;
     }
+    const char *class_name;
+    asq_value_get_string(asq_map_get(row, "class"), &class_name, NULL);
+    if (!*class_name)
+        asq_map_remove(row, "class");
     char *copy = strdup(id);
-    if (!copy || asq_map_set_int(row, "partition", partition) < 0 ||
+    if (!copy || asq_map_set_int(row, "partition", a->partition) < 0 ||
+        asq_map_set(row, "worker", asq_value_string(a->owner)) < 0 ||
         !asq__grow(&r->calls, r->n, &r->room, sizeof *r->calls)) {
         free(copy);
         asq_value_free(row);
@@ -120,12 +133,6 @@ const struct asq__reported *asq__report_find(const struct asq__report_reader *r,
     struct asq__reported key = { .id = asq__unconst(id) };
     return r->n ? bsearch(&key, r->calls, r->n, sizeof key, compare) : NULL;
 }
-
-struct answer {
-    struct asq__report_reader *r;
-    uint32_t partition;
-    bool answered;
-};
 
 /* Reads {nonces, field of the partition}. */
 static int take_answer(asq *h, const redisReply *reply, void *user)
@@ -150,7 +157,7 @@ static int take_answer(asq *h, const redisReply *reply, void *user)
         const char *line_end = memchr(at, '\n', (size_t) (end - at));
         if (!line_end)
             break;
-        rc = add_row(h, a->r, a->partition, at, (size_t) (line_end - at));
+        rc = add_row(h, a, at, (size_t) (line_end - at));
         at = line_end + 1;
     }
     if (a->r->n)
@@ -161,7 +168,7 @@ static int take_answer(asq *h, const redisReply *reply, void *user)
 int asq__report_read(asq *h, struct asq__report_reader *r, uint32_t partition, const char *owner)
 {
     char key[ASQ__KEY_MAX], number[24];
-    struct answer a = { r, partition, false };
+    struct answer a = { r, partition, owner, false };
     clear(r);
     r->partial = false;
     if (!*owner)

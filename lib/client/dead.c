@@ -278,9 +278,11 @@ static int add_args(asq_value *map, const Asqueue__Job *job)
 
 static asq_value *show_job(const Asqueue__Job *job)
 {
-    asq_value *map = asq_pack("{s:s, s:s, s:s, s:s}", "kind", kind_text(job->kind), "class",
-                              job->class_name, "agent", job->agent, "method", job->method);
+    asq_value *map = asq_pack("{s:s, s:s, s:s}", "kind", kind_text(job->kind), "agent", job->agent,
+                              "method", job->method);
     int rc = map ? add_args(map, job) : ASQ_ENOMEM;
+    if (rc == 0 && *job->class_name)
+        rc = asq_map_set(map, "class", asq_value_string(job->class_name));
     if (rc == 0 && job->timeout_ms)
         rc = asq_map_set_int(map, "deadline_ms", (int64_t) job->timeout_ms);
     if (rc == 0 && job->delay_ms)

@@ -74,13 +74,14 @@ static __attribute__((noinline, cold)) void give_up(struct asq__wcall *c)
     char label[400], reason[800];
     snprintf(label, sizeof label, "%s.%s", job->agent, job->method);
     bool refused = asq__refused_is_how(c->died_how);
-    snprintf(reason, sizeof reason, "%u %s %s.%s of agent %s%s%s", c->attempts,
+    /* The cause comes first: lists cut a long text. */
+    snprintf(reason, sizeof reason, "%s%s%u %s %s.%s of agent %s", c->died_how ? c->died_how : "",
+             c->died_how ? "; " : "", c->attempts,
              refused ? "attempts failed to commit" : "worker processes died while they ran",
              cls                ? cls->def.name
              : *job->class_name ? job->class_name
                                 : "?",
-             *job->method ? job->method : "create", job->agent, c->died_how ? "; the last, " : "",
-             c->died_how ? c->died_how : "");
+             *job->method ? job->method : "create", job->agent);
     asq__commit_dead_letter(c, label, reason);
     asq__wcall_fail(c, ASQ_EDEADLETTER,
                     "%s; it was given up and is kept in the stream of dead letters", reason);

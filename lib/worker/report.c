@@ -1,20 +1,20 @@
 /*
  * report.c: see report.h.
  *
- * An asker publishes ?NONCE on the workers' channel. Each worker writes what it knows into the hash
- * asq:{N}:worker-calls:ID, a field for each of its partitions, with the last nonces, and the asker
- * reads the fields that it wants. So nothing is written while nobody asks. The fields are bounded:
- * a call that runs or is parked and does not fit is counted only. So that more fit, the later half
- * is without the lists of what calls wait for. When answers take a sixteenth of the loop's time,
- * the next one waits for the upkeep, each second.
+ * An asker publishes ?NONCE on the workers' channel. Each worker writes what it knows into the
+ * hash asq:{N}:worker-calls:ID, a field for each of its partitions, with the last nonces, and the
+ * asker reads the fields that it wants. So nothing is written while nobody asks. The fields are
+ * bounded: a call that runs or is parked and does not fit is counted only. So that more fit, the
+ * later half is without the lists of what calls wait for, and without arguments. When answers take
+ * a sixteenth of the loop's time, the next one waits for the upkeep, each second.
  *
  * Other fields are figures of the process: uptime_ms, running, parked, waiting, and how many pauses
  * it obeys. While it reads what is paused, the answer waits: who has paused something and asks then
  * knows that the worker has read of it.
  *
  * A field of a partition has a line with two numbers, calls that have begun and lines about them,
- * and then a line of JSON for each call: its id, state, agent, class, method, age, reason, and what
- * it awaits.
+ * and then a line of JSON for each call: its id, state, agent, class, method, age, time in its
+ * method, arguments, reason, and what it awaits.
  */
 #include "worker/report.h"
 
@@ -31,12 +31,14 @@
 #include "redis/redis.h"
 #include "value/buf.h"
 #include "value/clock.h"
+#include "value/head.h"
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/value.h"
 #include "worker/actor_object.h"
 #include "worker/backlog.h"
 #include "worker/core/actor.h"
+#include "worker/core/commit_set.h"
 #include "worker/core/entry.h"
 #include "worker/exec/pool.h"
 #include "worker/exec/run.h"
@@ -75,7 +77,8 @@ static void put_pair(struct asq__buf *out, const char *key, const char *text)
     put_string(out, text);
 }
 
-/* Where a field is full, and from where on it has no lists of what calls wait for. */
+/* Where a field is full, and from where on it has no lists of what calls wait for, and no
+ * arguments. */
 struct room {
     size_t all, lists;
 };
@@ -97,17 +100,35 @@ static void put_awaited(struct asq__buf *out, const struct asq__awaited *awaited
     asq__buf_putc(out, ']');
 }
 
+/* Appends for how long a call has been in its method, if that is measured. args: also the head of
+ * its arguments, unless they are to be omitted. */
+static void put_run(struct asq__buf *out, const struct asq__run *run, bool args)
+{
+    const Asqueue__Job *job = asq__wcall_job(run->active.call);
+    char head[ASQ__FAILURE_ARGS];
+    if (run->times.began_ns)
+        asq__buf_printf(out, ",\"run_ms\":%lld",
+                        (long long) ((asq__now_ns() - run->times.began_ns) / 1000000));
+    if (!args || run->w->config.omit_arguments)
+        return;
+    asq__value_head(job->args.data, job->args.len, head, sizeof head);
+    put_pair(out, "args", head);
+}
+
 /* Appends a line about a call. */
 static void put_call(struct asq__buf *out, const struct asq__wcall *c, const char *state,
                      const char *why, const struct asq__awaited *awaited, const struct room *room)
 {
     bool list = out->len < room->lists;
+    const struct asq__run *run = asq__run_of(c);
     const Asqueue__Job *job = asq__wcall_job(c);
     const struct asq__class *cls = c->actor ? asq__actor_object(c->actor)->cls : NULL;
     char id[ASQ__CALL_ID_TEXT];
     asq__wcall_id(c, id);
     asq__buf_printf(out, "{\"id\":\"%s\",\"state\":\"%s\",\"age_ms\":%lld", id, state,
                     (long long) (asq__now_ms() - c->entry->made_ms));
+    if (run)
+        put_run(out, run, list);
     put_pair(out, "agent", job->agent);
     put_pair(out, "class", cls ? cls->def.name : job->class_name);
     put_pair(out, "method", job->method);

@@ -156,7 +156,9 @@ START_TEST(a_deadly_call_is_shown_and_runs_when_it_is_sent_again)
     letter = asq_list_get(list, 0);
     ck_assert_int_eq(asq_map_int(letter, "attempts"), 3);
     ck_assert_contains(text_of(letter, "call"), ".die");
-    ck_assert_contains(text_of(letter, "reason"), "died");
+    /* The cause comes first. */
+    ck_assert_int_eq(strncmp(text_of(letter, "reason"), "process ", 8), 0);
+    ck_assert_contains(text_of(letter, "reason"), "; 3 worker processes died while they ran");
     ck_assert_int_gt(strlen(text_of(letter, "worker")), 0);
     ck_assert_int_gt(asq_map_int(letter, "time_ms"), INT64_C(1600000000000));
     ck_assert_int_gt(asq_map_int(letter, "batch_bytes"), 0);
@@ -167,6 +169,7 @@ START_TEST(a_deadly_call_is_shown_and_runs_when_it_is_sent_again)
     ck_assert_uint_eq(asq_list_size(asq_map_get(shown, "jobs")), 1);
     job = asq_list_get(asq_map_get(shown, "jobs"), 0);
     ck_assert_str_eq(text_of(job, "kind"), "call");
+    ck_assert_str_eq(text_of(job, "class"), "Deadly");
     ck_assert_str_eq(text_of(job, "method"), "die");
     ck_assert_str_eq(text_of(job, "agent"), asq_agent_id(a));
     ck_assert_uint_eq(asq_list_size(asq_map_get(job, "args")), 1);
@@ -212,6 +215,23 @@ START_TEST(a_private_method_may_be_sent_again)
 END_TEST
 
 /* ---- entries that are no calls --------------------------------------------------------------- */
+
+START_TEST(a_class_that_the_call_does_not_name_is_left_out)
+{
+    asq_agent *a, *nameless;
+    asq_value *shown;
+    start_worker();
+    a = agent_new("Deadly", NULL);
+    ok(asq_attach(H, asq_agent_id(a), &nameless));
+    ck_assert_code(call_code(nameless, "die", "[s]", "/nowhere"), ASQ_EDEADLETTER);
+    ok(asq_dead_show(H, only_id(), &shown));
+    ck_assert_ptr_null(asq_map_get(asq_list_get(asq_map_get(shown, "jobs"), 0), "class"));
+    ck_assert_contains(text_of(shown, "reason"), "ran Deadly.die of agent");
+    asq_value_free(shown);
+    asq_agent_free(nameless);
+    asq_agent_free(a);
+}
+END_TEST
 
 START_TEST(garbage_is_shown_and_dropped_and_never_sent_again)
 {
@@ -405,6 +425,7 @@ int main(void)
     tcase_add_checked_fixture(t, open_deployment, close_deployment);
     tcase_add_test(t, a_deadly_call_is_shown_and_runs_when_it_is_sent_again);
     tcase_add_test(t, a_private_method_may_be_sent_again);
+    tcase_add_test(t, a_class_that_the_call_does_not_name_is_left_out);
     tcase_add_test(t, garbage_is_shown_and_dropped_and_never_sent_again);
     tcase_add_test(t, ids_that_cannot_be_are_refused);
     tcase_add_test(t, a_letter_is_sent_again_once_or_it_stays);

@@ -20,11 +20,17 @@ static pid_t worker;
 static char *unblock;
 static asq_value *listed; /* id -> row, of the last look */
 
-static void start_worker(void)
+static void start_worker_that(bool omits_arguments)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
     options.id = "w";
+    options.omit_arguments = omits_arguments;
     worker = load_worker(sup_redis_url(redis), &options);
+}
+
+static void start_worker(void)
+{
+    start_worker_that(false);
 }
 
 static void set_up(void)
@@ -113,6 +119,17 @@ static asq_result *call(asq_agent *a, const char *method, const asq_call_options
     return r;
 }
 
+/* Checks that of a call which has begun, and of no other one, the time in its method is told, and
+ * the process that has it. */
+static void check_begun(const char *id, bool begun)
+{
+    const asq_value *row = asq_map_get(listed, id);
+    int64_t ms = -1;
+    ck_assert_int_eq(asq_value_get_int(asq_map_get(row, "run_ms"), &ms), begun ? 0 : ASQ_ETYPE);
+    ck_assert(!begun || (ms >= 0 && ms <= asq_map_int(row, "age_ms") + 1000));
+    ck_assert_int_eq(*text_of(id, "worker") != '\0', begun);
+}
+
 START_TEST(each_state_is_told)
 {
     start_worker();
@@ -150,6 +167,11 @@ START_TEST(each_state_is_told)
     ck_assert_str_eq(text_of(inner, "agent"), "echo");
     ck_assert_str_eq(text_of(inner, "method"), "nap");
     ck_assert_str_eq(text_of(inner, "why"), "sleeps");
+    check_begun(asq_result_id(outer), true);
+    check_begun(asq_result_id(runs), true);
+    check_begun(asq_result_id(behind), false);
+    ck_assert_ptr_nonnull(strstr(text_of(asq_result_id(runs), "args"), unblock));
+    ck_assert_ptr_null(asq_map_get(asq_map_get(listed, asq_result_id(behind)), "args"));
     ck_assert_str_eq(text_of(asq_result_id(behind), "state"), "waiting");
     ck_assert_ptr_null(asq_map_get(asq_map_get(listed, asq_result_id(behind)), "may_run"));
     ck_assert_str_eq(text_of(asq_result_id(delayed), "state"), "delayed");
@@ -176,6 +198,20 @@ START_TEST(each_state_is_told)
     asq_agent *agents[] = { relay, echo, poison, counter, other };
     for (size_t i = 0; i < sizeof agents / sizeof agents[0]; i++)
         asq_agent_free(agents[i]);
+}
+END_TEST
+
+START_TEST(a_worker_may_omit_arguments)
+{
+    start_worker_that(true);
+    asq_agent *echo = make("Echo", "echo");
+    asq_result *naps = call(echo, "nap", NULL, asq_pack("[i]", LONG_MS));
+    sup_wait_until(has_state(naps, "parked"));
+    check_begun(asq_result_id(naps), true);
+    ck_assert_ptr_null(asq_map_get(asq_map_get(listed, asq_result_id(naps)), "args"));
+    asq_result_cancel(naps);
+    asq_result_free(naps);
+    asq_agent_free(echo);
 }
 END_TEST
 
@@ -207,7 +243,7 @@ START_TEST(without_a_worker_calls_wait)
     ck_assert_int_eq(asq_flush(h, sup_limit_ms()), 0);
     check_number(0, NULL, NULL, 2);
     ck_assert_str_eq(text_of(asq_result_id(waits), "state"), "waiting");
-    ck_assert_str_eq(text_of(asq_result_id(waits), "class"), "");
+    ck_assert_ptr_null(asq_map_get(asq_map_get(listed, asq_result_id(waits)), "class"));
     ck_assert_ptr_null(asq_map_get(asq_map_get(listed, asq_result_id(waits)), "may_run"));
     ck_assert_str_eq(text_of(asq_result_id(delayed), "state"), "delayed");
     asq_result_free(waits);
@@ -566,6 +602,7 @@ int main(void)
     TCase *t = tcase_create("listed_calls");
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, each_state_is_told);
+    tcase_add_test(t, a_worker_may_omit_arguments);
     tcase_add_test(t, of_a_batch_only_what_has_not_ended_is_listed);
     tcase_add_test(t, without_a_worker_calls_wait);
     tcase_add_test(t, large_arguments_are_not_read);
