@@ -15,7 +15,8 @@ enum { STATE_WIDTH = 8, AGE_WIDTH = 6, NAME_WIDTH = 24, AGENT_WIDTH = 24, CALL_W
 
 struct output {
     struct as_list list;
-    bool doubtful; /* a waiting call may run */
+    bool doubtful;    /* a waiting call may run */
+    asq_value *stats; /* of asq_stats; NULL: not known */
 };
 
 static const char *text_of(const asq_value *call, const char *key)
@@ -25,8 +26,37 @@ static const char *text_of(const asq_value *call, const char *key)
     return text;
 }
 
+/* Returns how long calls of the method run at the median; below 0: it is not known. */
+static double usual_ms(const asq_value *stats, const asq_value *call)
+{
+    const asq_value *methods = asq_map_get(stats, "methods");
+    double ms = -1;
+    for (size_t i = 0; i < asq_list_size(methods); i++) {
+        const asq_value *m = asq_list_get(methods, i);
+        if (strcmp(text_of(m, "class"), text_of(call, "class")) == 0 &&
+            strcmp(text_of(m, "method"), text_of(call, "method")) == 0)
+            asq_value_get_double(asq_map_get(asq_map_get(m, "run"), "p50_ms"), &ms);
+    }
+    return ms;
+}
+
+static void print_run(const asq_value *stats, const asq_value *call)
+{
+    const asq_value *ms = asq_map_get(call, "run_ms");
+    double usual = usual_ms(stats, call);
+    char text[32];
+    as_duration(asq_map_int(call, ms ? "run_ms" : "age_ms"), text);
+    printf("runs for %s", text);
+    if (usual >= 2)
+        as_duration((int64_t) (usual + .5), text);
+    else
+        snprintf(text, sizeof text, "%.2f ms", usual);
+    if (usual >= 0)
+        printf(", usually %s", text);
+}
+
 /* Prints the rest of the line: why the call runs no further. */
-static void print_why(const asq_value *call)
+static void print_why(const asq_value *stats, const asq_value *call)
 {
     const asq_value *due = asq_map_get(call, "due_ms");
     const char *why = text_of(call, "why"), *state = text_of(call, "state");
@@ -38,12 +68,14 @@ static void print_why(const asq_value *call)
         as_duration(asq_map_int(call, "due_ms"), when);
         printf("due in %s", when);
     }
-    if (!due && strcmp(state, "running") != 0)
+    if (strcmp(state, "running") == 0)
+        print_run(stats, call);
+    else if (!due)
         as_print_text(stdout, why, false);
     putchar('\n');
 }
 
-static void print_row(const asq_value *call, bool first)
+static void print_row(const asq_value *stats, const asq_value *call, bool first)
 {
     char age[32], name[2 * ASQ_MAX_ID + 4];
     const char *class_name = text_of(call, "class");
@@ -63,7 +95,7 @@ static void print_row(const asq_value *call, bool first)
     as_list_cell(name, NAME_WIDTH);
     as_list_cell(text_of(call, "agent"), AGENT_WIDTH);
     as_list_cell(text_of(call, "id"), CALL_WIDTH);
-    print_why(call);
+    print_why(stats, call);
 }
 
 static int print_call(const asq_value *call, void *user)
@@ -74,8 +106,19 @@ static int print_call(const asq_value *call, void *user)
     out->doubtful |= may_run;
     int rc = as_list_row(&out->list, call);
     if (rc == 0 && !out->list.who->json)
-        print_row(call, out->list.n == 1);
+        print_row(out->stats, call, out->list.n == 1);
     return rc;
+}
+
+/* Reads figures of the last hour, by which it is told what is usual. NULL: there are none, or this
+ * user may not see them. */
+static asq_value *read_stats(struct as_ctl *ctl)
+{
+    asq_stats_options options = ASQ_STATS_OPTIONS_INIT;
+    asq_value *stats = NULL;
+    options.last_ms = 3600000;
+    options.class_name = ctl->settings.class_name;
+    return asq_stats(ctl->h, &options, &stats) < 0 ? NULL : stats;
 }
 
 static unsigned wanted_states(const struct as_ctl *ctl)
@@ -110,8 +153,12 @@ int as_ctl_calls(void *program, int argc, char **argv)
         return status;
     if (ctl->settings.count)
         return count_calls(ctl);
+    if (!who->json)
+        out.stats = read_stats(ctl);
+    as_ctl_limit_timeout(ctl);
     int rc = asq_calls_each(ctl->h, wanted_states(ctl), ctl->settings.agent,
                             ctl->settings.class_name, as_ctl_remaining_ms(ctl), print_call, &out);
+    asq_value_free(out.stats);
     if (!as_list_end(&out.list, rc))
         return as_ctl_outcome(ctl, rc);
     if (out.list.n == 0)

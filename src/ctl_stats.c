@@ -29,11 +29,15 @@ static char *ms_text(const asq_value *v)
     char *text;
     if (asq_value_get_double(v, &ms) < 0)
         return strdup("-");
+    char long_text[32];
+    if (ms >= 99950) {
+        as_duration((int64_t) ms, long_text);
+        return strdup(long_text);
+    }
     int n = ms < 9.995    ? asprintf(&text, "%.2f ms", ms)
             : ms < 99.95  ? asprintf(&text, "%.1f ms", ms)
             : ms < 9999.5 ? asprintf(&text, "%.0f ms", ms)
-            : ms < 99950  ? asprintf(&text, "%.1f s", ms / 1000)
-                          : asprintf(&text, "%.0f s", ms / 1000);
+                          : asprintf(&text, "%.1f s", ms / 1000);
     return n < 0 ? NULL : text;
 }
 

@@ -117,11 +117,13 @@ static void draw_keys(const struct as_top_view *view, struct as_top_page *page, 
     put_key(page, row, "?", "help");
     if (view->subject != AS_TOP_NOTHING) {
         put_key(page, row, "Esc", "back");
+        if (view->subject == AS_TOP_FAILURE)
+            put_key(page, row, "Enter", "its agent");
     } else {
         put_key(page, row, "/", "filter");
-        put_key(page, row, "s", "sort");
+        put_key(page, row, "Enter", "open");
+        put_key(page, row, "s", "other order");
         put_key(page, row, "r", "reverse");
-        put_key(page, row, "Enter", view->table == AS_TOP_METHODS ? "its calls" : "open");
     }
     put_key(page, row, "a", "agent");
     put_key(page, row, "w", "time");
@@ -131,11 +133,12 @@ static void draw_keys(const struct as_top_view *view, struct as_top_page *page, 
 static const char *const help[] = {
     "1 to 5, Tab     a table: methods, calls, workers, failures, dead letters",
     "up, down, j, k  the row before, the next one; also PgUp, PgDn, Home, End",
-    "Enter           opens the row: the agent of a call or failure, a worker, a",
-    "                dead letter; of a method, its calls",
+    "Enter           opens the row: a method with its calls and failures, the agent",
+    "                of a call, a worker, a failure (again: its agent), a dead letter",
     "Esc             back; without a filter",
     "/               shows only rows that have a text (Enter keeps it, Esc drops it)",
-    "s, S            sorts by the next column, by the one before (marked *)",
+    "s, S            sorts by the next column, by the one before (marked *); at",
+    "                first, methods are sorted by RUN p99, the slowest first",
     "r               the other way round (marked ^)",
     "a               an agent by its id",
     "w               the time that rates and percentiles are about",
@@ -143,10 +146,10 @@ static const char *const help[] = {
     "q               ends",
     "",
     "A call is marked when it is older than 10 s. WHY tells what it waits for.",
-    "Workers that are gone stay for 10 minutes: died, when they were not heard of",
-    "for their lease time; else left. Of those that were gone before, Redis lists",
-    "the dead for some 20 lease times, and after that their number alone: the",
-    "header has the highest of the last hour, if there are fewer now.",
+    "Workers that have died stay for an hour, with END: how, and who took over.",
+    "Those that have left stay for 10 minutes; of those that had left before, there",
+    "is their number alone: the header tells it if there are fewer now. The last",
+    "death is there for a day: as-ctl workers --dead has all of them.",
 };
 enum { HELP_LINES = sizeof help / sizeof help[0] };
 

@@ -102,6 +102,29 @@ static unsigned draw_small(struct as_top_grid *grid, size_t sort, const char *na
     return row;
 }
 
+/* Makes a list of the calls or failures that are about the method. NULL: no memory. */
+static asq_value *about_method(const asq_value *list, const char *name)
+{
+    asq_value *some = asq_value_list();
+    char other[AS_TOP_METHOD_NAME];
+    for (size_t i = 0; some && i < asq_list_size(list); i++)
+        if (strcmp(as_top_method_name(asq_list_get(list, i), other), name) == 0 &&
+            asq_list_append(some, asq_value_copy(asq_list_get(list, i))) < 0) {
+            asq_value_free(some);
+            some = NULL;
+        }
+    return some;
+}
+
+static const asq_value *find_method(const asq_value *methods, const char *name)
+{
+    char text[AS_TOP_METHOD_NAME];
+    for (size_t i = 0; i < asq_list_size(methods); i++)
+        if (strcmp(as_top_method_name(asq_list_get(methods, i), text), name) == 0)
+            return asq_list_get(methods, i);
+    return NULL;
+}
+
 static const asq_value *find_worker(const asq_value *workers, const char *id)
 {
     char key[AS_TOP_WORKER_KEY];
@@ -111,10 +134,41 @@ static const asq_value *find_worker(const asq_value *workers, const char *id)
     return NULL;
 }
 
+/* Draws calls and failures of the subject; returns the row behind them. */
+static unsigned draw_lists(const struct as_top_frame *frame, const asq_value *calls,
+                           const asq_value *failures, int64_t passed_ms, struct as_top_page *page,
+                           unsigned row, unsigned end, bool *failed)
+{
+    struct as_top_grid grid;
+    if (row >= end)
+        return row;
+    as_top_make_calls(&grid, calls, frame->stats, passed_ms, passed_ms);
+    row = draw_small(&grid, 1, "calls", "no calls", page, row, end, failed);
+    if (row >= end)
+        return row;
+    as_top_make_failures(&grid, failures, frame->time_ms + passed_ms);
+    return draw_small(&grid, 0, "failures", "no failures are kept", page, row, end, failed);
+}
+
+static unsigned draw_method(const struct as_top_view *view, const struct as_top_frame *frame,
+                            int64_t passed_ms, struct as_top_page *page, unsigned row, unsigned end,
+                            bool *failed)
+{
+    asq_value *calls = about_method(frame->calls, view->id),
+              *failures = about_method(frame->failures, view->id);
+    *failed |= !calls || !failures;
+    row = draw_lists(frame, calls, failures, passed_ms, page, row, end, failed);
+    asq_value_free(calls);
+    asq_value_free(failures);
+    return row;
+}
+
 int as_top_draw_subject(struct as_top_view *view, const struct as_top_frame *frame, int64_t now_ms,
                         struct as_top_page *page, unsigned row, unsigned end)
 {
-    static const char *const names[] = { "", "agent", "worker", "dead letter" };
+    static const char *const names[] = {
+        "", "agent", "worker", "dead letter", "method", "failure"
+    };
     bool failed = false;
     bool read = frame->subject == view->subject && strcmp(frame->id, view->id) == 0;
     const asq_value *record = read ? frame->record : NULL;
@@ -123,22 +177,23 @@ int as_top_draw_subject(struct as_top_view *view, const struct as_top_frame *fra
     as_top_fill(page, row++, AS_TOP_PLAIN);
     if (view->subject == AS_TOP_WORKER)
         record = find_worker(frame->workers, view->id);
+    else if (view->subject == AS_TOP_METHOD)
+        record = find_method(asq_map_get(frame->stats, "methods"), view->id);
+    else if (view->subject == AS_TOP_FAILURE && !record)
+        record = as_top_find(frame->failures, view->id);
+    bool listed = view->subject == AS_TOP_WORKER || view->subject == AS_TOP_FAILURE;
     if (read && *frame->why && row < end)
         as_top_put(page, row++, AS_TOP_BAD, frame->why);
     else if (!record && row < end)
         as_top_put(page, row++, AS_TOP_DIM,
-                   view->subject == AS_TOP_WORKER ? "it is not in the list any more"
-                                                  : "reading ...");
-    if (read && view->subject == AS_TOP_AGENT && row < end) {
-        struct as_top_grid grid;
-        as_top_make_calls(&grid, frame->its_calls, passed_ms, passed_ms);
-        row = draw_small(&grid, 1, "calls", "no calls", page, row, end, &failed);
-    }
-    if (read && view->subject == AS_TOP_AGENT && row < end) {
-        struct as_top_grid grid;
-        as_top_make_failures(&grid, frame->its_failures, frame->time_ms + passed_ms);
-        row = draw_small(&grid, 0, "failures", "no failures are kept", page, row, end, &failed);
-    }
+                   listed                           ? "it is not in the list any more"
+                   : view->subject == AS_TOP_METHOD ? "no calls of it in this time (w: longer)"
+                                                    : "reading ...");
+    if (read && view->subject == AS_TOP_AGENT)
+        row = draw_lists(frame, frame->its_calls, frame->its_failures, passed_ms, page, row, end,
+                         &failed);
+    else if (view->subject == AS_TOP_METHOD)
+        row = draw_method(view, frame, passed_ms, page, row, end, &failed);
     struct text t = { .page = page, .row = row, .end = end, .skip = view->first_line };
     put_fields(&t, record);
     if (t.n && view->first_line >= t.n) {

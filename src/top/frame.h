@@ -12,7 +12,14 @@
 #include "asqueue.h"
 #include "history.h"
 
-enum as_top_subject { AS_TOP_NOTHING, AS_TOP_AGENT, AS_TOP_WORKER, AS_TOP_LETTER };
+enum as_top_subject {
+    AS_TOP_NOTHING,
+    AS_TOP_AGENT,
+    AS_TOP_WORKER,
+    AS_TOP_LETTER,
+    AS_TOP_METHOD, /* CLASS.METHOD, as as_top_method_name writes it */
+    AS_TOP_FAILURE
+};
 
 /* A wish of the screen: what is read besides what each frame has. */
 struct as_top_wish {
@@ -45,13 +52,20 @@ struct as_top_frame {
     enum as_top_subject subject;
     char id[ASQ_MAX_ID + 1];
     char why[300];     /* it could not be read; "" */
-    asq_value *record; /* of asq_show or asq_dead_show */
+    asq_value *record; /* of asq_show or asq_dead_show; a failure */
     asq_value *its_calls, *its_failures;
 };
 
 void as_top_frame_free(struct as_top_frame *frame);
 /* Makes the frame as one map for JSON; NULL: no memory. */
 asq_value *as_top_frame_value(const struct as_top_frame *frame);
+
+/* Writes what a map of a call, a failure or figures is about, as CLASS.METHOD. */
+enum { AS_TOP_METHOD_NAME = 2 * ASQ_MAX_ID + 4 };
+const char *as_top_method_name(const asq_value *map, char text[AS_TOP_METHOD_NAME]);
+
+/* Finds a map in a list by its id. NULL: there is none. */
+const asq_value *as_top_find(const asq_value *list, const char *id);
 
 /* Read fields of any value: "" and NAN if there is none of that type. */
 const char *as_top_text(const asq_value *map, const char *key);

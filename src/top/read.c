@@ -44,6 +44,7 @@ void as_top_reader_release(struct as_top_reader *reader)
     asq_value_free(reader->failures.list);
     asq_value_free(reader->letters.list);
     asq_value_free(reader->its_failures.list);
+    asq_value_free(reader->failure);
     as_top_forget(&reader->memory);
 }
 
@@ -228,6 +229,19 @@ static int add_agent(struct as_top_reader *reader, struct as_top_frame *frame)
     return rc;
 }
 
+static int add_failure(struct as_top_reader *reader, struct as_top_frame *frame)
+{
+    const asq_value *found = as_top_find(reader->failures.list, frame->id);
+    if (found && strcmp(as_top_text(reader->failure, "id"), frame->id) != 0) {
+        asq_value_free(reader->failure);
+        reader->failure = asq_value_copy(found);
+    }
+    if (strcmp(as_top_text(reader->failure, "id"), frame->id) != 0)
+        return 0;
+    frame->record = asq_value_copy(reader->failure);
+    return frame->record ? 0 : ASQ_ENOMEM;
+}
+
 static int add_subject(struct as_top_reader *reader, const struct as_top_wish *wish,
                        struct as_top_frame *frame)
 {
@@ -238,6 +252,8 @@ static int add_subject(struct as_top_reader *reader, const struct as_top_wish *w
         rc = add_agent(reader, frame);
     else if (wish->subject == AS_TOP_LETTER)
         rc = asq_dead_show(reader->h, wish->id, &frame->record);
+    else if (wish->subject == AS_TOP_FAILURE)
+        rc = add_failure(reader, frame);
     if (fails_alone(rc) || rc == ASQ_EINVAL || rc == ASQ_ENOENT) {
         snprintf(frame->why, sizeof frame->why, "%s", asq_errmsg(reader->h));
         rc = 0;

@@ -31,6 +31,7 @@ struct as_top_reader {
     struct as_top_memory memory;
     struct as_top_kept queued, failures, letters, its_failures;
     char id[ASQ_MAX_ID + 1]; /* of the agent whose failures these are */
+    asq_value *failure;      /* the one that was opened, which leaves the list at some time */
     size_t n_queued[AS_TOP_CALL_STATES];
     int64_t queued_ms;
     int64_t begun_took_ms; /* the last reading of calls that have begun */

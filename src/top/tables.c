@@ -11,7 +11,7 @@
 #include "top/tables.h"
 
 const struct as_top_table_kind as_top_table_kinds[AS_TOP_TABLES] = {
-    { "methods", 1, "no calls in this time, or the workers keep no figures" },
+    { "methods", 4, "no calls in this time, or the workers keep no figures" },
     { "calls", 1, "no calls are under way" },
     { "workers", 0, "no workers" },
     { "failures", 0, "no failures are kept" },
@@ -24,10 +24,11 @@ const char *as_top_short_ms(double ms, char text[32])
         double below, divisor;
         int digits;
         const char *unit;
-    } forms[] = { { 9.995, 1, 2, "ms" },         { 99.95, 1, 1, "ms" },
-                  { 9999.5, 1, 0, "ms" },        { 99950, 1000, 1, "s" },
-                  { 999500, 1000, 0, "s" },      { 5999000, 60000, 0, "min" },
-                  { 169200000, 3600000, 0, "h" } };
+    } forms[] = { { 9.995, 1, 2, "ms" },
+                  { 99.95, 1, 1, "ms" },
+                  { 9999.5, 1, 0, "ms" },
+                  { 99950, 1000, 1, "s" } };
+    enum { MOST_DAYS = 99999 };
     if (isnan(ms))
         return strcpy(text, "-");
     ms = ms < 0 ? 0 : ms;
@@ -36,7 +37,7 @@ const char *as_top_short_ms(double ms, char text[32])
             snprintf(text, 32, "%.*f %s", forms[i].digits, ms / forms[i].divisor, forms[i].unit);
             return text;
         }
-    snprintf(text, 32, "%.0f d", fmin(ms / 86400000, 99999));
+    as_duration((int64_t) fmin(ms, MOST_DAYS * 86400000.), text); /* as as-ctl's other commands */
     return text;
 }
 
@@ -77,13 +78,6 @@ static void add_text(struct as_top_grid *grid, enum as_top_style style, const ch
     as_top_grid_text(grid, style, *text ? text : NULL);
 }
 
-/* Formats what was called, as CLASS.METHOD. */
-static void name_method(const asq_value *map, char *text, size_t n)
-{
-    const char *class_name = as_top_text(map, "class"), *method = as_top_text(map, "method");
-    snprintf(text, n, "%s%s%s", class_name, *class_name && *method ? "." : "", method);
-}
-
 /* ---- Methods -------------------------------------------------------------------------------- */
 
 static const struct as_top_column method_columns[] = {
@@ -116,10 +110,10 @@ static void make_methods(struct as_top_grid *grid, const asq_value *stats)
     for (size_t i = 0; i < asq_list_size(list); i++) {
         const asq_value *method = asq_list_get(list, i);
         const asq_value *run = asq_map_get(method, "run"), *queue = asq_map_get(method, "queue");
-        char name[2 * ASQ_MAX_ID + 4], codes[200];
+        char name[AS_TOP_METHOD_NAME], codes[200];
         double failed = as_top_number(method, "failed");
         enum as_top_style style = failed > 0 ? AS_TOP_BAD : AS_TOP_PLAIN;
-        name_method(method, name, sizeof name);
+        as_top_method_name(method, name);
         list_codes(asq_map_get(method, "failures"), codes, sizeof codes);
         as_top_grid_row(grid, name, NULL);
         add_text(grid, style, name);
@@ -157,6 +151,24 @@ static const asq_value *find_begun(const asq_value *calls, const char *agent)
     return NULL;
 }
 
+/* Tells for how long a call runs, and how long the method's calls usually do. */
+static void tell_run(const asq_value *stats, const asq_value *call, double passed_ms, char *text,
+                     size_t n)
+{
+    const asq_value *methods = asq_map_get(stats, "methods");
+    char a[32], b[32], name[AS_TOP_METHOD_NAME], other[AS_TOP_METHOD_NAME];
+    double ms = as_top_number(call, "run_ms"), usual = NAN;
+    as_top_method_name(call, name);
+    for (size_t i = 0; i < asq_list_size(methods) && isnan(usual); i++)
+        if (strcmp(as_top_method_name(asq_list_get(methods, i), other), name) == 0)
+            usual = as_top_number(asq_map_get(asq_list_get(methods, i), "run"), "p50_ms");
+    as_top_short_ms((isnan(ms) ? as_top_number(call, "age_ms") : ms) + passed_ms, a);
+    if (isnan(usual))
+        snprintf(text, n, "runs for %s", a);
+    else
+        snprintf(text, n, "runs for %s, usually %s", a, as_top_short_ms(usual, b));
+}
+
 /* Tells why a call runs no further. */
 static void explain(const asq_value *calls, const asq_value *call, double passed_ms, char *text,
                     size_t n)
@@ -177,14 +189,14 @@ static void explain(const asq_value *calls, const asq_value *call, double passed
                                   ? NULL
                                   : find_begun(calls, as_top_text(call, "agent"));
     if (before) {
-        char name[2 * ASQ_MAX_ID + 4];
-        name_method(before, name, sizeof name);
+        char name[AS_TOP_METHOD_NAME];
+        as_top_method_name(before, name);
         snprintf(text, n, "its agent is at %.250s", name);
     }
 }
 
-void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls, int64_t passed_ms,
-                       int64_t queued_passed_ms)
+void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls, const asq_value *stats,
+                       int64_t passed_ms, int64_t queued_passed_ms)
 {
     as_top_grid_init(grid, call_columns, sizeof call_columns / sizeof call_columns[0]);
     for (size_t i = 0; i < asq_list_size(calls); i++) {
@@ -193,11 +205,14 @@ void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls, int64_t
         bool begun = strcmp(state, "running") == 0 || strcmp(state, "parked") == 0;
         double passed = (double) (begun ? passed_ms : queued_passed_ms);
         double age = as_top_number(call, "age_ms") + passed;
-        char name[2 * ASQ_MAX_ID + 4], why[400];
+        char name[AS_TOP_METHOD_NAME], why[400];
         bool planned = !isnan(as_top_number(call, "due_ms"));
         enum as_top_style style = !planned && age >= AS_TOP_STUCK_MS ? AS_TOP_WARN : AS_TOP_PLAIN;
-        name_method(call, name, sizeof name);
-        explain(calls, call, passed, why, sizeof why);
+        as_top_method_name(call, name);
+        if (strcmp(state, "running") == 0)
+            tell_run(stats, call, passed, why, sizeof why);
+        else
+            explain(calls, call, passed, why, sizeof why);
         as_top_grid_row(grid, as_top_text(call, "id"), *agent ? agent : NULL);
         add_text(grid, begun ? AS_TOP_BOLD : AS_TOP_PLAIN, state);
         add_ms(grid, style, age);
@@ -321,11 +336,11 @@ void as_top_make_failures(struct as_top_grid *grid, const asq_value *failures, i
     for (size_t i = 0; i < asq_list_size(failures); i++) {
         const asq_value *failure = asq_list_get(failures, i);
         const char *agent = as_top_text(failure, "agent");
-        char name[2 * ASQ_MAX_ID + 4], ago[32];
+        char name[AS_TOP_METHOD_NAME], ago[32];
         double time = as_top_number(failure, "time_ms");
         bool again = false;
         asq_value_get_bool(asq_map_get(failure, "again"), &again);
-        name_method(failure, name, sizeof name);
+        as_top_method_name(failure, name);
         as_top_grid_row(grid, as_top_text(failure, "id"), *agent ? agent : NULL);
         as_top_grid_number(grid, AS_TOP_PLAIN, time,
                            isnan(time) ? NULL : as_top_short_ms((double) time_ms - time, ago));
@@ -374,7 +389,7 @@ void as_top_make_table(struct as_top_grid *grid, enum as_top_table table,
     switch (table) {
     case AS_TOP_METHODS: make_methods(grid, frame->stats); break;
     case AS_TOP_CALLS:
-        as_top_make_calls(grid, frame->calls, passed_ms, now_ms - frame->queued_ms);
+        as_top_make_calls(grid, frame->calls, frame->stats, passed_ms, now_ms - frame->queued_ms);
         break;
     case AS_TOP_WORKERS: make_workers(grid, frame->workers, (double) passed_ms); break;
     case AS_TOP_FAILURES: as_top_make_failures(grid, frame->failures, time_ms); break;

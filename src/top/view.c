@@ -27,7 +27,8 @@ const char *as_top_view_window(const struct as_top_view *view)
 struct as_top_wish as_top_view_wish(const struct as_top_view *view)
 {
     struct as_top_wish wish = { .subject = view->subject,
-                                .failures = view->table == AS_TOP_FAILURES,
+                                .failures = view->table == AS_TOP_FAILURES ||
+                                            view->subject == AS_TOP_METHOD,
                                 .last_ms = windows[view->window].ms,
                                 .paused = view->paused };
     snprintf(wish.id, sizeof wish.id, "%s", view->id);
@@ -127,18 +128,11 @@ static void open_selected(struct as_top_view *view)
 {
     const struct as_top_shown *shown = &view->tables[view->table];
     switch (view->table) {
-    case AS_TOP_CALLS:
-    case AS_TOP_FAILURES: open_subject(view, AS_TOP_AGENT, shown->agent); break;
+    case AS_TOP_CALLS: open_subject(view, AS_TOP_AGENT, shown->agent); break;
+    case AS_TOP_FAILURES: open_subject(view, AS_TOP_FAILURE, shown->key); break;
     case AS_TOP_WORKERS: open_subject(view, AS_TOP_WORKER, shown->key); break;
     case AS_TOP_LETTERS: open_subject(view, AS_TOP_LETTER, shown->key); break;
-    case AS_TOP_METHODS:
-        /* Calls of the method, from where there is a way to their agents. */
-        if (*shown->key) {
-            snprintf(view->tables[AS_TOP_CALLS].filter, sizeof view->tables[AS_TOP_CALLS].filter,
-                     "%.*s", ASQ_MAX_ID, shown->key);
-            view->table = AS_TOP_CALLS;
-        }
-        break;
+    case AS_TOP_METHODS: open_subject(view, AS_TOP_METHOD, shown->key); break;
     }
 }
 
@@ -172,6 +166,8 @@ static void browse(struct as_top_view *view, int key)
     if (is_enter(key)) {
         if (view->subject == AS_TOP_NOTHING)
             open_selected(view);
+        else if (view->subject == AS_TOP_FAILURE)
+            open_subject(view, AS_TOP_AGENT, view->tables[AS_TOP_FAILURES].agent);
         return;
     }
     switch (key) {

@@ -2,7 +2,7 @@
  * view.h: what as-ctl top shows at the moment, and how keys change it. It knows no terminal: keys
  * come as numbers, and draw.c lays out a page.
  *
- *     tables ──Enter──▶ an agent, a worker, a dead letter
+ *     tables ──Enter──▶ a method, an agent, a worker, a failure, a dead letter
  *            ◀──Esc───
  *     any ──?──▶ help; ──/──▶ a filter is typed; ──a──▶ an agent's id is typed
  */

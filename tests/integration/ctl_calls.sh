@@ -60,6 +60,47 @@ parked() {
 }
 wait_until "the call is parked" parked
 
+echo "a call that runs for long, by what is usual"
+cat >"$tmp/busy.c" <<'BUSY'
+#include <time.h>
+
+#include "asqueue.h"
+
+/* Occupies its thread. */
+static int spin(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t ms;
+    (void) self, (void) ret;
+    int rc = asq_args(ctx, args, "[I]", &ms);
+    struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+    if (rc == 0)
+        nanosleep(&t, NULL);
+    return rc;
+}
+
+static const asq_method methods[] = { { "spin", spin, "ms", 0, NULL }, { NULL, NULL, NULL, 0, NULL } };
+static const asq_class busy = { ASQ_CLASS_INIT, .name = "Busy", .methods = methods };
+
+ASQ_PLUGIN
+{
+    return asq_plugin_register(plugin, &busy);
+}
+BUSY
+mkdir "$tmp/plugins"
+# shellcheck disable=SC2086
+if ${CC:-cc} -shared -fPIC ${SAN_CFLAGS-} -I"$srcdir/lib" -o "$tmp/plugins/busy.so" "$tmp/busy.c"; then
+    start busy "$as_worker" --agent-dir "$tmp/plugins" --id busy
+    wait_ready "$pid" busy
+    run 0 "$as_ctl" create Busy --id b
+    run 0 "$as_ctl" call b spin '[5]'
+    run 0 "$as_ctl" call b spin '[3600000]' --async
+    runs() {
+        "$as_ctl" calls --running >"$out" 2>"$err"
+        grep -Eq '^running +[0-9]+ [a-z]+ +Busy\.spin +b +[0-9a-f-]+ +runs for [0-9]+ [a-z]+, usually [0-9.]+ [a-z]+$' "$out"
+    }
+    wait_until "it is told for how long it runs" runs
+fi
+
 echo "workers that cannot be asked"
 redis ACL SETUSER looks on '>x' '~*' '&*' +@all -publish
 export ASQUEUE_URL="$redis_url_default?user=looks&password=x"

@@ -111,7 +111,8 @@ echo "what is wrong is on the screen"
 open_top 100 30
 await '^calls [0-9.]+/s  failed [1-9]'
 await '^Echo\.fail '
-press s g
+await 'RUN p99\*'
+press S S g
 await 'FAILED\*'
 await '^Echo\.fail +[0-9.]+ +[1-9]'
 press 2
@@ -133,6 +134,17 @@ await '^host: \\x1b\]2;pwned\\x07\\u009b31m'
 press Escape
 press 4
 await 'Echo\.fail +ASQ_EUSER\(1\) +on purpose +fragile'
+press Enter
+await '^message: on purpose'
+press Enter
+await '^agent fragile'
+press Escape
+press 1
+await '^METHOD '
+press Enter
+await '^method Echo\.'
+await '^calls: [1-9]|^no calls'
+press Escape
 press 5
 await 'label\\x1b\]2;pwned'
 press Enter

@@ -310,21 +310,18 @@ END_TEST
 START_TEST(rows_are_sorted_by_each_column_and_backwards)
 {
     draw();
-    ck_assert_ptr_nonnull(strstr(selected(), "Fast.go")); /* the highest rate */
-    press("sss");                                         /* failed, run p50, run p99 */
-    press("g");
-    draw();
-    ck_assert_ptr_nonnull(strstr(selected(), "Slow.crawl"));
+    ck_assert_ptr_nonnull(strstr(selected(), "Slow.crawl")); /* the slowest comes first */
     expect("RUN p99*");
-    press("rg");
+    press("SSSg"); /* run p50, failed, rate */
+    draw();
+    ck_assert_ptr_nonnull(strstr(selected(), "Fast.go"));
+    expect("CALLS/s*");
+    press("sssrg"); /* run p99, backwards */
     draw();
     ck_assert_ptr_nonnull(strstr(selected(), "Fast.go"));
     press("G"); /* what has no figure is last either way */
     draw();
     ck_assert_ptr_nonnull(strstr(selected(), "Bad.break"));
-    press("SSS");
-    draw();
-    expect("CALLS/s*");
 }
 END_TEST
 
@@ -432,13 +429,28 @@ START_TEST(enter_leads_to_the_agent_and_escape_back)
 }
 END_TEST
 
-START_TEST(a_method_leads_to_its_calls_and_a_letter_to_its_cause)
+START_TEST(a_method_leads_to_its_calls_and_failures_and_a_letter_to_its_cause)
 {
+    draw();
+    press("\n"); /* the slowest comes first */
+    ck_assert(as_top_view_wish(&view).failures);
+    draw();
+    expect("method Slow.crawl");
+    expect("calls: 1");
+    expect("stuck-agent");
+    ck_assert_ptr_null(line_with("quick"));
+    expect("no failures are kept");
+    expect("\"p50_ms\": 700");
+    press("\x1b");
+    draw();
+    press("G");
     draw();
     press("\n");
     draw();
-    expect("quick");
-    ck_assert_ptr_null(line_with("stuck-agent"));
+    expect("method Bad.break");
+    expect("no calls");
+    expect("failures: 1");
+    expect("\"ASQ_EUSER(3)\": 300");
     press("5");
     draw();
     press("\n");
@@ -452,6 +464,56 @@ START_TEST(a_method_leads_to_its_calls_and_a_letter_to_its_cause)
     draw();
     expect("worker two.0");
     expect("seen_ms: 12000");
+}
+END_TEST
+
+START_TEST(a_failure_is_opened_with_its_whole_message_and_leads_to_its_agent)
+{
+    char text[3000], message[1200];
+    memset(message, 'x', sizeof message);
+    message[sizeof message - 1] = '\0';
+    snprintf(
+        text, sizeof text,
+        "[{\"id\": \"1-1\", \"time_ms\": 1795451823000, \"class\": \"Bad\", \"method\": \"break\","
+        " \"code\": \"ASQ_EUSER(3)\", \"message\": \"%sEND\", \"agent\": \"fragile\"}]",
+        message);
+    asq_value_free(frame->failures);
+    frame->failures = json(text);
+    press("4");
+    draw();
+    ck_assert_ptr_null(line_with("xEND"));
+    press("\n");
+    ck_assert_int_eq(as_top_view_wish(&view).subject, AS_TOP_FAILURE);
+    draw();
+    expect("failure 1-1");
+    expect("xEND");
+    expect("code: ASQ_EUSER(3)");
+    expect("Enter its agent");
+    /* It has left the list, and stays for who reads it. */
+    frame->record = asq_value_copy(asq_list_get(frame->failures, 0));
+    frame->subject = AS_TOP_FAILURE;
+    strcpy(frame->id, "1-1");
+    asq_list_remove(frame->failures, 0);
+    draw();
+    expect("xEND");
+    press("\n");
+    ck_assert_int_eq(as_top_view_wish(&view).subject, AS_TOP_AGENT);
+    ck_assert_str_eq(as_top_view_wish(&view).id, "fragile");
+}
+END_TEST
+
+START_TEST(a_running_call_is_compared_with_what_is_usual)
+{
+    press("2");
+    draw_as(24, 160);
+    expect("runs for 20.0 ms, usually 1.00 ms");
+    asq_value_free(frame->calls);
+    frame->calls = json("[{\"id\": \"3-dd-0\", \"state\": \"running\", \"age_ms\": 999000,"
+                        "  \"run_ms\": 600000, \"agent\": \"a\", \"class\": \"New\","
+                        "  \"method\": \"one\"}]");
+    draw_as(24, 160);
+    expect("runs for 10 min");
+    ck_assert_ptr_null(line_with("usually"));
 }
 END_TEST
 
@@ -659,8 +721,8 @@ START_TEST(numbers_are_short)
         const char *as_ms, *as_number;
     } cases[] = { { 0, "0.00 ms", "0" },        { 0.125, "0.12 ms", "0.12" },
                   { 42, "42.0 ms", "42" },      { 9999, "9999 ms", "9999" },
-                  { 15000, "15.0 s", "15000" }, { 250000, "250 s", "250k" },
-                  { 6e6, "2 h", "6000k" },      { 4e9, "46 d", "4000M" } };
+                  { 15000, "15.0 s", "15000" }, { 250000, "4 min", "250k" },
+                  { 6e6, "100 min", "6000k" },  { 4e9, "46 d", "4000M" } };
     char text[32];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ck_assert_str_eq(as_top_short_ms(cases[i].number, text), cases[i].as_ms);
@@ -693,7 +755,9 @@ int main(void)
     tcase_add_test(tc, a_filter_shows_rows_with_its_text);
     tcase_add_test(tc, keys_of_a_filter_are_its_text);
     tcase_add_test(tc, enter_leads_to_the_agent_and_escape_back);
-    tcase_add_test(tc, a_method_leads_to_its_calls_and_a_letter_to_its_cause);
+    tcase_add_test(tc, a_method_leads_to_its_calls_and_failures_and_a_letter_to_its_cause);
+    tcase_add_test(tc, a_failure_is_opened_with_its_whole_message_and_leads_to_its_agent);
+    tcase_add_test(tc, a_running_call_is_compared_with_what_is_usual);
     tcase_add_test(tc, an_agent_can_be_named);
     tcase_add_test(tc, any_keys_do_no_harm);
     tcase_add_test(tc, workers_that_are_gone_are_told_apart);
