@@ -47,7 +47,7 @@ enum {
  *      │                          │  ▲               │ │                     │  ▲
  *      │                          │  │               │ └─ for now ─▶ REFUSED │  │
  *      │                          │  └───────────────┴─────────────────┴─────┘  │
- *      │                          │    asq__engine_resend_all(), asq__engine_resend_refused()
+ *      │                          │        asq__engine_resend(), asq__engine_resend_refused()
  *      │                          └───────── keep_waiting(): Redis has it ──────┘
  *      └─▶ FOREIGN
  *
@@ -58,7 +58,7 @@ enum {
 enum asq__batch_state {
     ASQ__BATCH_NEW,      /* neither counted nor in a list yet */
     ASQ__BATCH_OPEN,     /* takes further calls; in e->open */
-    ASQ__BATCH_READY,    /* complete, to be sent; in e->ready */
+    ASQ__BATCH_READY,    /* complete, to be sent; in e->ready, or in e->held while it may not */
     ASQ__BATCH_SENT,     /* no reply yet; in e->sent, as the next two */
     ASQ__BATCH_REFUSED,  /* temporarily; resent at the next tick */
     ASQ__BATCH_ACCEPTED, /* in its stream, on this connection */
@@ -98,7 +98,8 @@ struct asq__guard {
 
 struct asq__batch {
     struct asq__node node; /* in e->batches, by id */
-    /* In e->ready or e->sent, in the order of creation; or in e->foreign or e->ended_batches. */
+    /* In e->ready, e->held or e->sent, in the order of creation; or in e->foreign or
+     * e->ended_batches. */
     struct asq__list order;
     struct asq__list watch;     /* in e->watch while a call is awaited; longest unchecked first */
     struct asq__engine *engine; /* NULL: the engine was freed, and replies are still pending */
@@ -159,7 +160,9 @@ struct asq__engine {
     struct asq__engine_config config;
     struct asq__redis *redis;
     struct asq__table batches;
-    struct asq__list ready, sent, foreign, watch;
+    /* held: READY batches of partitions of which nothing may leave now, so that those of others are
+     * not looked for among them. Of one partition they are older than those in `ready`. */
+    struct asq__list ready, held, sent, foreign, watch;
     struct asq__list ended_batches; /* ended batches with pending replies */
     struct asq__batch **open;       /* [partition] */
     uint32_t partitions;
@@ -170,8 +173,8 @@ struct asq__engine {
     /* [partition]: highest number of a batch whose result arrived before the reply to its XADD. */
     uint64_t *ended;
     uint64_t *taken_ms; /* [partition]: time in the id of the last accepted entry */
-    /* [partition]: its slot of a Cluster moves, so its batches wait until the next tick; `moves`:
-     * one does. */
+    /* [partition]: its slot of a Cluster moves, or its node takes nothing now, so its batches wait
+     * until the next tick; `moves`: one does. */
     bool *moving, moves;
     struct asq__list fetches; /* queued reads of records */
     size_t fetching;          /* bytes of replies under way, estimated */
@@ -180,8 +183,12 @@ struct asq__engine {
     bool no_eval;             /* the user may not run scripts */
     bool reading_entry;       /* a large entry is being read because there.lua may not run */
     unsigned denied_logged;   /* bits: enum asq__denied */
-    struct asq__list queries; /* pending taken.lua queries; they block all sending */
-    struct asq__cmd unlink;   /* UNLINK of records no longer needed; empty: none */
+    /* Pending taken.lua queries, which block the sending to the partitions that they ask. */
+    struct asq__list queries;
+    /* [partition]: number of the round of queries that it waits for; 0: none. */
+    uint32_t *rounds;
+    uint32_t last_round;
+    struct asq__cmd unlink;           /* UNLINK of records no longer needed; empty: none */
     struct asq__forgotten *forgotten; /* the same in a Cluster: room for ASQ__UNLINK_AT, or NULL */
     size_t n_forgotten;
     struct asq__hearing *hearing;    /* in a Cluster: partitions whose pushes are heard; or NULL */
@@ -227,13 +234,19 @@ bool asq__engine_apply(struct asq__engine *e, const void *payload, size_t n,
 /* Renews the TTL of pinned records, and so finds lost ones, whose results a method may have
  * used. */
 void asq__engine_refresh_pinned(struct asq__engine *e);
+/* Returns whether a partition is among those of a call. */
+static inline bool asq__engine_concerns(const bool *parts, uint32_t partition)
+{
+    return !parts || parts[partition];
+}
 
 /* forget.c */
 /* Removes a record with the next flush. */
 void asq__engine_unlink_soon(struct asq__engine *e, uint32_t partition,
                              const uint8_t id[ASQ__BATCH_ID]);
 void asq__engine_flush_unlinks(struct asq__engine *e);
-void asq__engine_drop_unlinks(struct asq__engine *e); /* leaves the records to their TTLs */
+/* Leaves the records of the partitions p with parts[p] to their TTLs; NULL: all. */
+void asq__engine_drop_unlinks(struct asq__engine *e, const bool *parts);
 /* Gives a record that is not removed now a TTL. */
 void asq__engine_expire_soon(struct asq__engine *e, uint32_t partition,
                              const uint8_t id[ASQ__BATCH_ID]);
@@ -244,6 +257,9 @@ void asq__engine_forget_moves(struct asq__engine *e);
 
 /* submit.c */
 int asq__engine_open_tables(struct asq__engine *e); /* once the partitions are known */
+/* Returns whether batches of a partition must wait: it has no server, Redis is being asked what has
+ * become of earlier ones, or its server takes none until the next tick. */
+bool asq__engine_holds(const struct asq__engine *e, uint32_t partition);
 void asq__engine_send_ready(struct asq__engine *e);
 void asq__engine_close_open(struct asq__engine *e); /* makes all open batches ready */
 /* Rewrites the batch's marks: current age, number, whether it was sent before. */
@@ -258,8 +274,9 @@ int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job
 /* resend.c */
 /* Makes sent, unaccepted batches ready again, before batches never sent. */
 void asq__engine_resend_refused(struct asq__engine *e);
-/* Resends what Redis has lost: first, in its old order, and marked; asks Redis before. */
-void asq__engine_resend_all(struct asq__engine *e);
+/* Resends what Redis has lost: first, in its old order, and marked; asks Redis before. `parts`: the
+ * partitions p with parts[p]; NULL: all. */
+void asq__engine_resend(struct asq__engine *e, const bool *parts);
 /* Detaches pending queries from the engine, which is about to be freed. */
 void asq__engine_forget_queries(struct asq__engine *e);
 
@@ -271,13 +288,15 @@ void asq__batch_fetch_announced(struct asq__engine *e, struct asq__batch *b, uin
                                 uint64_t size);
 void asq__engine_begin_fetches(struct asq__engine *e); /* on a new connection */
 void asq__engine_fetch_more(struct asq__engine *e);
-void asq__engine_forget_fetches(struct asq__engine *e); /* drops queued reads */
+/* Drops queued reads of the partitions p with parts[p]; NULL: all. */
+void asq__engine_forget_fetches(struct asq__engine *e, const bool *parts);
 
 /* hearing.c; all but open do nothing outside of a Cluster */
 int asq__hearing_open(struct asq__engine *e); /* once the partitions are known */
 void asq__hearing_close(struct asq__engine *e);
 void asq__hearing_set_loop(struct asq__engine *e, struct ev_loop *loop);
-void asq__hearing_down(struct asq__engine *e); /* the connection was lost */
+/* The connection that tells of the partitions p with parts[p] was lost; NULL: of all. */
+void asq__hearing_down(struct asq__engine *e, const bool *parts);
 void asq__hearing_tick(struct asq__engine *e); /* once a second; leaves channels without use */
 /* Has the results of b's partition pushed, until asq__batch_unhear. */
 void asq__batch_hear(struct asq__batch *b);

@@ -63,6 +63,19 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
     asq__hearing_tick(e);
 }
 
+/* Asks about the batches that are not sent again. */
+static void query_watched(struct asq__engine *e, const bool *parts)
+{
+    ASQ__LIST_EACH (it, &e->watch) {
+        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, watch);
+        if ((b->state != ASQ__BATCH_FOREIGN && b->state != ASQ__BATCH_PINNED) ||
+            !asq__engine_concerns(parts, b->partition))
+            continue; /* is sent again or asked about */
+        b->seen = 0;  /* Redis may have lost and rewritten the part already read */
+        asq__batch_query(e, b);
+    }
+}
+
 void asq__engine_up(struct asq__engine *e)
 {
     e->up = true;
@@ -75,23 +88,35 @@ void asq__engine_up(struct asq__engine *e)
     }
     asq__engine_begin_fetches(e);
     asq__engine_refresh_pinned(e);
-    asq__engine_resend_all(e);
-    ASQ__LIST_EACH (it, &e->watch) {
-        struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, watch);
-        if (b->state != ASQ__BATCH_FOREIGN && b->state != ASQ__BATCH_PINNED)
-            continue; /* is sent again or asked about */
-        b->seen = 0;  /* Redis may have lost and rewritten the part already read */
-        asq__batch_query(e, b);
-    }
+    asq__engine_resend(e, NULL);
+    query_watched(e, NULL);
+}
+
+void asq__engine_parts_up(struct asq__engine *e, const bool *parts)
+{
+    if (!e->up || !e->open)
+        return;
+    e->suspected = false;
+    asq__engine_refresh_pinned(e);
+    asq__engine_resend(e, parts);
+    query_watched(e, parts);
+}
+
+void asq__engine_parts_down(struct asq__engine *e, const bool *parts)
+{
+    asq__hearing_down(e, parts);
+    asq__engine_forget_fetches(e, parts);
+    asq__engine_drop_unlinks(e, parts);
+    asq__engine_fetch_more(e); /* in the room of reads that were lost */
 }
 
 void asq__engine_down(struct asq__engine *e)
 {
     e->up = false;
-    asq__hearing_down(e);
-    asq__engine_forget_fetches(e); /* every batch is queried again */
+    asq__hearing_down(e, NULL);
+    asq__engine_forget_fetches(e, NULL); /* every batch is queried again */
     /* Records must stay: Redis may have lost the commits after which they are not needed. */
-    asq__engine_drop_unlinks(e);
+    asq__engine_drop_unlinks(e, NULL);
 }
 
 static void end_batch(struct asq__node *node, void *user)
@@ -114,6 +139,7 @@ static void end_batch(struct asq__node *node, void *user)
 void asq__engine_renew(struct asq__engine *e)
 {
     asq__engine_close_open(e);
+    asq__engine_forget_queries(e);
     asq__table_each(&e->batches, end_batch, e);
     asq__hearing_close(e);
     free(e->open);
@@ -121,10 +147,12 @@ void asq__engine_renew(struct asq__engine *e)
     free(e->ended);
     free(e->taken_ms);
     free(e->moving);
+    free(e->rounds);
     e->open = NULL;
     e->open_list = NULL;
     e->ended = e->taken_ms = NULL;
     e->moving = NULL;
+    e->rounds = NULL;
     e->moves = false;
     e->partitions = 0;
     if (asq__engine_open_tables(e) < 0)
@@ -151,6 +179,7 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     asq__arena_init(&e->pushed, 0);
     asq__arena_init(&e->other, 0);
     asq__list_init(&e->ready);
+    asq__list_init(&e->held);
     asq__list_init(&e->sent);
     asq__list_init(&e->foreign);
     asq__list_init(&e->watch);
@@ -183,14 +212,15 @@ void asq__engine_free(struct asq__engine *e)
         asq__redis_flush(e->redis);
     e->up = false;
     asq__engine_forget_queries(e);
-    asq__engine_forget_fetches(e);
+    asq__engine_forget_fetches(e, NULL);
     asq__table_each(&e->batches, close_batch, e);
     while ((node = asq__list_pop(&e->ended_batches))) /* the last pending reply frees each */
         ASQ__CONTAINER(node, struct asq__batch, order)->engine = NULL;
     asq__assert(e->unfinished == 0 && e->unaccepted == 0 && e->backlog == 0);
     asq__assert(e->batches.count == 0 && asq__list_empty(&e->watch) &&
                 asq__list_empty(&e->foreign));
-    asq__assert(asq__list_empty(&e->ready) && asq__list_empty(&e->sent));
+    asq__assert(asq__list_empty(&e->ready) && asq__list_empty(&e->held) &&
+                asq__list_empty(&e->sent));
     asq__table_release(&e->batches);
     asq__hearing_close(e);
     asq__cmd_release(&e->unlink);
@@ -202,6 +232,7 @@ void asq__engine_free(struct asq__engine *e)
     free(e->ended);
     free(e->taken_ms);
     free(e->moving);
+    free(e->rounds);
     free(e);
 }
 
@@ -232,6 +263,7 @@ void asq__engine_count_unaccepted(const struct asq__engine *e, size_t *ret_unsen
 {
     *ret_unsent = *ret_unknown = 0;
     count_unaccepted(&e->ready, ret_unsent, ret_unknown);
+    count_unaccepted(&e->held, ret_unsent, ret_unknown);
     count_unaccepted(&e->sent, ret_unsent, ret_unknown);
 }
 

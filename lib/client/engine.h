@@ -71,6 +71,9 @@ void asq__engine_free(struct asq__engine *e);
 /* Called by the owner of `redis` when the connection is up, and when it is lost. */
 void asq__engine_up(struct asq__engine *e);
 void asq__engine_down(struct asq__engine *e);
+/* Likewise when partitions p with parts[p] have a server again, and when they have lost it. */
+void asq__engine_parts_up(struct asq__engine *e, const bool *parts);
+void asq__engine_parts_down(struct asq__engine *e, const bool *parts);
 /* Ends all calls under way with errors, because the namespace was recreated with another number of
  * partitions. Later calls use the new number. */
 void asq__engine_renew(struct asq__engine *e);

@@ -92,8 +92,11 @@ void asq__engine_fetch_more(struct asq__engine *e)
             return;
         asq__list_del(&f->node);
         if (!send_piece(e, f)) {
+            bool serves = asq__redis_serves(e->redis, f->batch->partition);
             fetch_free(f); /* the batch is queried again when Redis is back */
-            return;
+            if (serves)
+                return; /* no memory */
+            continue;
         }
         e->fetching += f->cost;
     }
@@ -224,7 +227,12 @@ static void on_piece(struct asq__conn *c, const redisReply *reply, void *user)
     struct fetch *f = user;
     struct asq__engine *e = f->batch->engine;
     (void) c;
-    if (!reply) { /* the engine may be gone */
+    if (!e) {
+        fetch_free(f);
+        return;
+    }
+    if (!reply) { /* others have its room when the loss was told of */
+        e->fetching -= f->cost < e->fetching ? f->cost : e->fetching;
         fetch_free(f);
         return;
     }
@@ -259,8 +267,11 @@ void asq__engine_begin_fetches(struct asq__engine *e)
     e->only_get = e->no_get = false; /* the user's rights may have changed */
 }
 
-void asq__engine_forget_fetches(struct asq__engine *e)
+void asq__engine_forget_fetches(struct asq__engine *e, const bool *parts)
 {
-    while (!asq__list_empty(&e->fetches))
-        fetch_free(ASQ__CONTAINER(e->fetches.next, struct fetch, node));
+    ASQ__LIST_EACH (it, &e->fetches) {
+        struct fetch *f = ASQ__CONTAINER(it, struct fetch, node);
+        if (asq__engine_concerns(parts, f->batch->partition))
+            fetch_free(f);
+    }
 }

@@ -86,10 +86,15 @@ void asq__engine_unlink_soon(struct asq__engine *e, uint32_t partition,
     memcpy(f->id, id, ASQ__BATCH_ID);
 }
 
-void asq__engine_drop_unlinks(struct asq__engine *e)
+void asq__engine_drop_unlinks(struct asq__engine *e, const bool *parts)
 {
-    asq__cmd_reset(&e->unlink);
-    e->n_forgotten = 0;
+    size_t kept = 0;
+    if (!parts)
+        asq__cmd_reset(&e->unlink);
+    for (size_t i = 0; i < e->n_forgotten; i++)
+        if (!asq__engine_concerns(parts, e->forgotten[i].partition))
+            e->forgotten[kept++] = e->forgotten[i];
+    e->n_forgotten = kept;
 }
 
 /* If Redis is away, the record keeps its longer one. */

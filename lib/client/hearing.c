@@ -90,10 +90,12 @@ void asq__hearing_set_loop(struct asq__engine *e, struct ev_loop *loop)
     asq__timer_restart(loop, &h->fresh, 0., 0.);
 }
 
-void asq__hearing_down(struct asq__engine *e)
+void asq__hearing_down(struct asq__engine *e, const bool *parts)
 {
     struct asq__hearing *h = e->hearing;
     for (uint32_t p = 0; h && p < h->n; p++) {
+        if (!asq__engine_concerns(parts, p))
+            continue;
         if (h->ears[p].state == HEARS)
             h->ears[p].state = ASKED; /* redis.c subscribes again */
         h->ears[p].fresh = false;

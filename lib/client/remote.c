@@ -115,6 +115,33 @@ static void on_down(struct asq__redis *redis, int code, const char *why, void *u
         asq__log(r->h, ASQ_LOG_WARNING, "Redis is away: %s; calls are kept and sent again", text);
 }
 
+static void on_home_up(struct asq__redis *redis, void *user)
+{
+    struct remote *r = user;
+    char text[ASQ__TROUBLE_TEXT];
+    if (asq__redis_serves_all(redis) && asq__trouble_over(&r->away, asq__now_ms(), text))
+        asq__log(r->h, ASQ_LOG_INFO, "connected to all nodes of the Cluster again%s", text);
+}
+
+static void on_parts_up(struct asq__redis *redis, const bool *parts, void *user)
+{
+    struct remote *r = user;
+    on_home_up(redis, user);
+    asq__engine_parts_up(r->engine, parts);
+}
+
+static void on_parts_down(struct asq__redis *redis, const bool *parts, int code, const char *why,
+                          void *user)
+{
+    struct remote *r = user;
+    char text[ASQ__TROUBLE_TEXT];
+    (void) redis, (void) code;
+    asq__engine_parts_down(r->engine, parts);
+    if (!r->quiet && asq__trouble_note(&r->away, why, asq__now_ms(), text))
+        asq__log(r->h, ASQ_LOG_WARNING,
+                 "a part of Redis is away: %s; calls to its agents are kept and sent again", text);
+}
+
 static void on_redis_log(struct asq__redis *redis, asq_log_level level, const char *text,
                          void *user)
 {
@@ -578,6 +605,9 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
         .once = true,
         .up = on_up,
         .down = on_down,
+        .parts_up = on_parts_up,
+        .parts_down = on_parts_down,
+        .home_up = on_home_up,
         .push = on_push,
         .heard = on_heard,
         .namespace_event = on_namespace,

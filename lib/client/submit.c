@@ -162,6 +162,23 @@ static void fence(struct asq__engine *e, struct asq__batch *b)
                     "this worker has lost the agent's partition; the call runs elsewhere");
 }
 
+/* Has nothing leave before a batch that Redis has refused for now. Of several servers one alone
+ * does not take it. */
+static void hold_refused(struct asq__engine *e, const struct asq__batch *b, const redisReply *reply)
+{
+    bool transient = asq__reply_is_transient(reply);
+    if (asq__redis_is_spread(e->redis)) {
+        e->moves = e->moving[b->partition] = true;
+        if (transient)
+            asq__redis_drop_server(e->redis, b->partition, "Redis refuses calls");
+    } else {
+        e->stalled = true;
+        e->reconnect |= transient;
+    }
+    if (is_out_of_ids(reply))
+        send_first_soon(e);
+}
+
 static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
@@ -190,10 +207,7 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
             /* Resend the batch before all later ones. A resent or a method's batch cannot be
              * refused: an earlier copy may have been accepted, or the method may have returned. */
             asq__batch_enter(b, ASQ__BATCH_REFUSED);
-            e->stalled = true;
-            e->reconnect |= asq__reply_is_transient(reply);
-            if (is_out_of_ids(reply))
-                send_first_soon(e);
+            hold_refused(e, b, reply);
         } else if (b->guard && asq__reply_is_error(reply, "FENCED")) {
             fence(e, b);
         } else {
@@ -333,29 +347,54 @@ static enum asq__lease_belief believe(const struct asq__engine *e, const struct 
     return e->config.holds(e->config.log_user, b->guard->partition, b->guard->token);
 }
 
+bool asq__engine_holds(const struct asq__engine *e, uint32_t partition)
+{
+    return e->rounds[partition] || (e->moves && e->moving[partition]) ||
+           !asq__redis_serves(e->redis, partition);
+}
+
+/* Returns whether a server takes more bytes now. One of several that does not has its partitions
+ * wait for the next tick, so that others go on. */
+static bool has_room(struct asq__engine *e, uint32_t partition)
+{
+    struct asq__conn *conn = asq__redis_conn(e->redis, partition);
+    if (asq__conn_unwritten(conn) <= MAX_UNWRITTEN)
+        return true;
+    asq__conn_flush(conn);
+    if (asq__conn_unwritten(conn) <= MAX_UNWRITTEN)
+        return true;
+    if (asq__redis_is_spread(e->redis))
+        e->moves = e->moving[partition] = true;
+    return false;
+}
+
 void asq__engine_send_ready(struct asq__engine *e)
 {
-    if (!e->up || e->stalled || e->first || !asq__list_empty(&e->queries))
+    if (!e->up || e->stalled || e->first)
         return;
     struct asq__list waiting;
     asq__list_init(&waiting);
     while (!asq__list_empty(&e->ready) && !e->first) {
         struct asq__batch *b = ASQ__CONTAINER(e->ready.next, struct asq__batch, order);
+        if (asq__engine_holds(e, b->partition)) {
+            asq__list_del(&b->order);
+            asq__list_add(&e->held, &b->order);
+            continue;
+        }
         enum asq__lease_belief belief = believe(e, b);
         if (belief == ASQ__LEASE_LOST) {
             fence(e, b);
             continue;
         }
-        /* All batches of the same run, or of the same partition, wait with it. */
-        if (belief == ASQ__LEASE_DOUBTED || (e->moves && e->moving[b->partition])) {
+        if (belief == ASQ__LEASE_DOUBTED) { /* all batches of the same run wait with it */
             asq__list_del(&b->order);
             asq__list_add(&waiting, &b->order);
             continue;
         }
-        if (asq__conn_unwritten(asq__redis_conn(e->redis, b->partition)) > MAX_UNWRITTEN) {
-            asq__conn_flush(asq__redis_conn(e->redis, b->partition));
-            if (asq__conn_unwritten(asq__redis_conn(e->redis, b->partition)) > MAX_UNWRITTEN)
-                break; /* the tick or the next flush continues */
+        if (!has_room(e, b->partition)) {
+            if (asq__engine_holds(e, b->partition))
+                continue;
+            break; /* the tick or the next flush continues */
         }
         if (b->bytes.len > asq__redis_max_string(e->redis)) /* Redis would close the connection */
             refuse_large(e, b, NULL);
@@ -401,15 +440,18 @@ int asq__engine_open_tables(struct asq__engine *e)
     uint32_t *list = calloc(n, sizeof *list);
     uint64_t *ended = calloc(n, sizeof *ended), *taken_ms = calloc(n, sizeof *taken_ms);
     bool *moving = calloc(n, sizeof *moving);
-    if (!open || !list || !ended || !taken_ms || !moving) {
+    uint32_t *rounds = calloc(n, sizeof *rounds);
+    if (!open || !list || !ended || !taken_ms || !moving || !rounds) {
         free(open);
         free(list);
         free(ended);
         free(taken_ms);
         free(moving);
+        free(rounds);
         return ASQ_ENOMEM;
     }
     e->moving = moving;
+    e->rounds = rounds;
     e->open = open;
     e->open_list = list;
     e->ended = ended;

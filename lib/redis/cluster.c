@@ -52,6 +52,7 @@ static void on_down(struct asq__conn *conn, int code, const char *why, void *use
     struct asq__cluster *c = node->cluster;
     (void) conn;
     memset(&node->scripts, 0, sizeof node->scripts);
+    node->trying = node->permitted = false;
     c->config.down(c, node, code, why, c->config.user);
     asq__topology_reader_refresh(c->reader);
 }
@@ -162,6 +163,7 @@ static void disconnect_node(struct asq__cluster_node *node)
 {
     struct asq__conn *conn = node->conn, *sub = node->sub;
     node->conn = node->sub = NULL; /* callbacks must not find them */
+    node->trying = node->permitted = node->stale = false;
     asq__conn_free(conn);
     asq__barrier_free(node->barrier);
     node->barrier = NULL;
@@ -321,6 +323,16 @@ static void take_nodes(struct asq__cluster *c, const struct asq__topology *map, 
     }
 }
 
+/* Loses connections to nodes that do not answer, and of which the Cluster says that they fail. */
+static void drop_failing(struct asq__cluster *c)
+{
+    for (size_t i = 0; i < ASQ__NODES_MAX; i++) {
+        const struct asq__cluster_node *node = c->nodes[i];
+        if (node && node->fails && node->conn && asq__conn_waits_ms(node->conn) >= SLOW_MS)
+            asq__conn_drop(node->conn, "it does not answer, and the Cluster says that it fails");
+    }
+}
+
 static bool on_map(void *user, const struct asq__topology *map)
 {
     struct asq__cluster *c = user;
@@ -340,6 +352,7 @@ static bool on_map(void *user, const struct asq__topology *map)
     for (size_t i = 0; i < ASQ__NODES_MAX; i++)
         if (c->nodes[i])
             connect_node(c, c->nodes[i]); /* for which there was no memory */
+    drop_failing(c);
     asq__timer_restart(c->config.loop, &c->sweep, 0., 0.);
     return lacks_slots(c);
 }
@@ -442,14 +455,27 @@ bool asq__cluster_is_up(const struct asq__cluster *c)
 }
 
 /* Callbacks of a loss may end other nodes, so each is looked up anew. */
+static void drop_node(struct asq__cluster *c, size_t i, const char *why)
+{
+    c->nodes[i]->stale = false;
+    if (c->nodes[i]->conn)
+        asq__conn_drop(c->nodes[i]->conn, why);
+    if (c->nodes[i] && c->nodes[i]->sub)
+        asq__conn_drop(c->nodes[i]->sub, why);
+}
+
 void asq__cluster_drop(struct asq__cluster *c, const char *why)
 {
-    for (size_t i = 0; i < c->in_use; i++) {
-        if (c->nodes[i] && c->nodes[i]->conn)
-            asq__conn_drop(c->nodes[i]->conn, why);
-        if (c->nodes[i] && c->nodes[i]->sub)
-            asq__conn_drop(c->nodes[i]->sub, why);
-    }
+    for (size_t i = 0; i < c->in_use; i++)
+        if (c->nodes[i])
+            drop_node(c, i, why);
+}
+
+void asq__cluster_drop_stale(struct asq__cluster *c, const char *why)
+{
+    for (size_t i = 0; i < c->in_use; i++)
+        if (c->nodes[i] && c->nodes[i]->stale)
+            drop_node(c, i, why);
 }
 
 void asq__cluster_give_up(struct asq__cluster *c)

@@ -41,6 +41,11 @@ struct asq__cluster_node {
     struct asq__conn *conn; /* NULL: it has no wanted slot */
     struct asq__conn *sub;  /* NULL: the same, or pushes are not wanted */
     struct asq__script_cache scripts;
+    /* For the layer above, false on each new connection: whether the commands are tried that it
+     * needs, and whether all of them are allowed. */
+    bool trying, permitted;
+    /* For the layer above, which wants the connections lost by asq__cluster_drop_stale. */
+    bool stale;
     struct asq__barrier *barrier; /* of conn; NULL: no replicas are waited for, or no conn */
     unsigned pings;               /* under way, behind which no slot is left that moves */
 };
@@ -95,6 +100,8 @@ bool asq__cluster_is_up(const struct asq__cluster *c);
 uint32_t asq__cluster_first_unserved(const struct asq__cluster *c);
 /* Drops all connections to nodes, which then connect again. */
 void asq__cluster_drop(struct asq__cluster *c, const char *why);
+/* Does the same with those of nodes that are marked as stale, and removes the mark. */
+void asq__cluster_drop_stale(struct asq__cluster *c, const char *why);
 /* Loses connections that are not up yet, as asq__conn_give_up. */
 void asq__cluster_give_up(struct asq__cluster *c);
 /* Writes what the connections for commands have not written yet. */

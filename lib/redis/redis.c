@@ -1,16 +1,20 @@
 /*
- * redis.c: see redis.h. Connections to one server, or to the nodes of a Cluster, and whether all is
- * up.
+ * redis.c: see redis.h. Connections to one server, or to the nodes of a Cluster, and whether all
+ * is up.
  *
  * Coming up: the connection to the home server asks for facts about the server, and makes or reads
  * the namespace's meta hash; the subscriber waits for the reply to SUBSCRIBE. In a Cluster the
  * partitions, whose number is known by then, want their slots, and each node with one of them is
  * connected. When all is ready, `up`.
  *
- * The loss of one connection takes the deployment down until all are back: first the others are
- * dropped, too, so that every command is answered before `down` is called. So it is when slots have
- * moved, because the former node may have answered other commands than the new one knows of. Pushes
- * in between are missed, and their receivers query the results.
+ * The loss of the only server takes the deployment down until it is back: first the other
+ * connection is dropped, too, so that every command is answered before `down` is called.
+ *
+ * The loss of a node of a Cluster takes down its partitions: both of its connections are dropped,
+ * so that every command is answered before `parts_down` is called. So it is when slots have moved,
+ * because the former node may have answered other commands than the new one knows of. If it was
+ * the home server, its facts are asked for again where they are served next. Pushes in between are
+ * missed, and their receivers query the results.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,11 +35,38 @@
 #include "value/clock.h"
 #include "value/error.h"
 
-enum { REPLY_TIMEOUT_MS = 30000, CAUSE_MS = 10000 };
+enum { REPLY_TIMEOUT_MS = 30000, CAUSE_MS = 10000, SLOW_MS = 1000 };
 
 bool asq__redis_is_up(const struct asq__redis *r)
 {
     return r->up;
+}
+
+bool asq__redis_serves(const struct asq__redis *r, uint32_t partition)
+{
+    if (!r->up || !r->cluster)
+        return r->up;
+    return partition < r->nslots && r->told[partition] && r->routes[r->slots[partition]] != &r->one;
+}
+
+bool asq__redis_serves_all(const struct asq__redis *r)
+{
+    for (uint32_t p = 0; p < r->meta.partitions; p++)
+        if (!asq__redis_serves(r, p))
+            return false;
+    return r->up && (!r->cluster || r->home_told);
+}
+
+bool asq__redis_home_answers(const struct asq__redis *r)
+{
+    return !r->cluster || (r->up && r->home_told && asq__conn_waits_ms(r->home->conn) < SLOW_MS);
+}
+
+bool asq__redis_home_fails(const struct asq__redis *r)
+{
+    const struct asq__cluster_node *node =
+        r->cluster ? asq__cluster_node_of(r->cluster, r->home_slot) : NULL;
+    return node && node->fails && !asq__redis_home_answers(r);
 }
 
 bool asq__redis_is_cluster(const struct asq__redis *r)
@@ -43,11 +74,16 @@ bool asq__redis_is_cluster(const struct asq__redis *r)
     return r->facts.mode.cluster;
 }
 
+bool asq__redis_is_spread(const struct asq__redis *r)
+{
+    return r->cluster != NULL;
+}
+
 /* ---- the server of a partition ---- */
 
 struct asq__conn *asq__redis_home(struct asq__redis *r)
 {
-    return r->home->conn;
+    return r->up && !r->home_told ? r->one.conn : r->home->conn;
 }
 
 struct asq__script_cache *asq__redis_home_scripts(struct asq__redis *r)
@@ -131,6 +167,7 @@ uint32_t asq__redis_partitions(const struct asq__redis *r)
 
 void asq__redis_check_up(struct asq__redis *r)
 {
+    asq__redis_settle(r);
     if (r->up || !r->meta.known || !r->facts.mode.known || !asq__conn_is_up(r->home->conn))
         return;
     if (*r->facts.denied) { /* only after the namespace exists, so that clients can make calls */
@@ -143,14 +180,19 @@ void asq__redis_check_up(struct asq__redis *r)
         asq__server_facts_try(r);
     if (!r->facts.permitted)
         return;
-    r->up = true;
+    r->up = r->home_told = true;
     r->cause[0] = '\0';
+    for (uint32_t p = 0; p < r->nslots; p++)
+        r->told[p] = r->routes[r->slots[p]] != &r->one;
     r->config.up(r, r->config.user);
+    asq__redis_settle(r);
 }
 
 static void went_down(struct asq__redis *r, int code, const char *why)
 {
-    r->up = false;
+    r->up = r->home_told = false;
+    for (uint32_t p = 0; p < r->nslots; p++)
+        r->told[p] = false;
     r->config.down(r, code, why, r->config.user);
 }
 
@@ -232,10 +274,126 @@ static void tell_down(struct asq__redis *r, int code, const char *why)
     went_down(r, code, r->cause);
 }
 
-/* Loses all connections, because one was lost, or slots have moved. */
+struct asq__cluster_node *asq__redis_node_with(struct asq__redis *r, const struct asq__conn *c)
+{
+    if (c == r->one.conn)
+        return &r->one;
+    for (uint32_t p = 0; p < r->nslots; p++) {
+        struct asq__cluster_node *node = asq__cluster_node_of(r->cluster, r->slots[p]);
+        if (node && node->conn == c)
+            return node;
+    }
+    return NULL;
+}
+
+void asq__redis_settle(struct asq__redis *r)
+{
+    if (r->up && r->cluster && !r->closing)
+        asq__timer_restart(r->config.loop, &r->settle, 0., 0.);
+}
+
+/* Returns the node that has a partition, if commands may be sent there and pushes can be heard;
+ * asks a new one first what it allows. NULL: none now. */
+static struct asq__cluster_node *find_server(struct asq__redis *r, uint32_t partition)
+{
+    struct asq__cluster_node *node = asq__cluster_node_of(r->cluster, r->slots[partition]);
+    if (!node || !node->conn || !asq__conn_is_up(node->conn) ||
+        (r->pushes.wanted && (!node->sub || !asq__conn_is_up(node->sub))))
+        return NULL;
+    if (r->config.serves && !node->permitted) {
+        asq__server_facts_try_at(r, node, partition);
+        return NULL;
+    }
+    return node;
+}
+
+/* Tells the layers above of the partitions that have lost their servers. */
+static void tell_parts_down(struct asq__redis *r, int code, const char *why)
+{
+    for (uint32_t p = 0; p < r->nslots; p++) {
+        r->parts[p] = r->told[p] && r->routes[r->slots[p]] == &r->one;
+        r->told[p] &= !r->parts[p];
+    }
+    r->config.parts_down(r, r->parts, code, why, r->config.user);
+}
+
+/* Takes the partitions of stale nodes from them, and loses these. */
+static void lose_stale(struct asq__redis *r, int code, const char *why)
+{
+    for (uint32_t p = 0; p < r->nslots; p++)
+        if (r->routes[r->slots[p]]->stale)
+            r->routes[r->slots[p]] = &r->one;
+    if (r->home->stale)
+        r->meta.known = r->home_told = false;
+    r->stale_why[0] = '\0';
+    r->telling = true;
+    asq__cluster_drop_stale(r->cluster, why);
+    tell_parts_down(r, code, why);
+    r->telling = false;
+    asq__redis_settle(r);
+}
+
+/* Tells the layers above that the home server is there again, if its facts are known and its
+ * pushes are heard. */
+static void find_home(struct asq__redis *r)
+{
+    if (r->home_told || !r->meta.known || !asq__conn_is_up(r->home->conn) ||
+        !asq__subscriber_is_up(r))
+        return;
+    r->home_told = true;
+    if (r->config.home_up)
+        r->config.home_up(r, r->config.user);
+}
+
+/* Leads partitions without a server to the node that has them, if it is there. */
+static void find_servers(struct asq__redis *r)
+{
+    bool any = false;
+    r->telling = true;
+    for (uint32_t p = 0; p < r->nslots; p++) {
+        struct asq__cluster_node **route = &r->routes[r->slots[p]], *server;
+        if (*route == &r->one && (server = find_server(r, p)))
+            *route = server;
+        r->parts[p] = !r->told[p] && *route != &r->one;
+        any |= r->parts[p];
+    }
+    for (uint32_t p = 0; any && p < r->nslots; p++) {
+        r->told[p] |= r->parts[p];
+        if (r->parts[p])
+            asq__subscriber_part_up(r, p);
+    }
+    if (any && r->up)
+        r->config.parts_up(r, r->parts, r->config.user);
+    r->telling = false;
+}
+
+static void on_settle(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct asq__redis *r = w->data;
+    char why[sizeof r->stale_why];
+    (void) loop, (void) revents;
+    memcpy(why, r->stale_why, sizeof why);
+    if (r->up && *why)
+        lose_stale(r, ASQ_EBUSY, why); /* and comes back */
+    else if (r->up)
+        find_servers(r);
+    if (r->up && !*why)
+        find_home(r);
+}
+
+/* Has the connections to a node lost from the loop. */
+static void make_stale(struct asq__redis *r, struct asq__cluster_node *node, const char *why)
+{
+    if (!*r->stale_why)
+        snprintf(r->stale_why, sizeof r->stale_why, "%s", why);
+    node->stale = true;
+    asq__redis_settle(r);
+}
+
+/* Loses all connections. */
 static void lose_all(struct asq__redis *r, int code, const char *why)
 {
-    ev_timer_stop(r->config.loop, &r->lose);
+    r->stale_why[0] = '\0';
     r->dropping = true;
     r->meta.known = false;
     asq__cluster_drop(r->cluster, "another node of the Cluster is lost, or slots have moved");
@@ -243,22 +401,14 @@ static void lose_all(struct asq__redis *r, int code, const char *why)
     tell_down(r, code, why);
 }
 
-static void on_lose(struct ev_loop *loop, ev_timer *w, int revents)
-{
-    struct asq__redis *r = w->data;
-    (void) loop, (void) revents;
-    if (r->up)
-        lose_all(r, ASQ_EBUSY, "slots of the Cluster have moved");
-}
-
 static void slot_moved(struct asq__cluster *c, uint16_t slot, struct asq__cluster_node *node,
                        void *user);
 
 /* Finds the slots of a node that have moved there while all was up, or when memory was too short
- * for its connection. */
+ * for its connection. While all is up, on_settle() finds those of partitions. */
 static void open_missed_routes(struct asq__redis *r, struct asq__cluster_node *node)
 {
-    for (uint32_t p = 0; p < r->nslots; p++)
+    for (uint32_t p = 0; !r->up && p < r->nslots; p++)
         if (r->routes[r->slots[p]] == &r->one &&
             asq__cluster_node_of(r->cluster, r->slots[p]) == node)
             slot_moved(r->cluster, r->slots[p], node, r);
@@ -280,9 +430,19 @@ static void node_up(struct asq__cluster *c, struct asq__cluster_node *node, void
         asq__redis_check_up(r);
 }
 
+static bool serves_something(const struct asq__redis *r, const struct asq__cluster_node *node)
+{
+    if (node == r->home && r->home_told)
+        return true;
+    for (uint32_t p = 0; p < r->nslots; p++)
+        if (r->routes[r->slots[p]] == node)
+            return true;
+    return false;
+}
+
 /* Tells that a node is lost, or cannot be reached. Before all was up once, that may pass, because
  * the Cluster replaces the node. */
-static void lost_node(struct asq__redis *r, const struct asq__cluster_node *node, int code,
+static void lost_node(struct asq__redis *r, struct asq__cluster_node *node, int code,
                       const char *why)
 {
     char text[600];
@@ -290,9 +450,12 @@ static void lost_node(struct asq__redis *r, const struct asq__cluster_node *node
         return;
     snprintf(text, sizeof text, "node %s:%d of the Cluster: %s", node->host.name, node->host.port,
              why);
-    if (r->up)
-        lose_all(r, code, text);
-    else
+    node->stale = r->up && serves_something(r, node); /* its other connection may be up */
+    if (r->up && !r->telling)
+        lose_stale(r, code, text);
+    else if (node->stale)
+        make_stale(r, node, text);
+    else if (!r->up)
         tell_down(r, code == ASQ_ECONN ? ASQ_EBUSY : code, text);
 }
 
@@ -335,28 +498,30 @@ static void home_moved(struct asq__redis *r, struct asq__cluster_node *node)
 {
     asq__subscriber_down(r, r->home);
     r->home = node;
-    r->meta.known = false;
+    r->meta.known = r->home_told = false;
     if (node->conn && asq__conn_is_up(node->conn))
         home_up(r);
     if (node->sub && asq__conn_is_up(node->sub))
         asq__subscriber_up(r, node);
 }
 
-/* While all is up, the slot leads nowhere until all connections are lost, and open_missed_routes()
- * finds its node: a replica that has taken over may lack the last calls and commits, and nothing
- * may reach it before they are asked about. */
+/* While all is up, the slot leads nowhere until the former node is lost, whose commands are
+ * answered then, and on_settle() finds the new one: a replica that has taken over may lack the
+ * last calls and commits, and nothing may reach it before they are asked about. */
 static void slot_moved(struct asq__cluster *c, uint16_t slot, struct asq__cluster_node *node,
                        void *user)
 {
     struct asq__redis *r = user;
+    struct asq__cluster_node *former = r->routes[slot];
     (void) c;
-    r->routes[slot] = node && node->conn && !r->up ? node : &r->one;
-    if (slot == r->home_slot && r->home != r->routes[slot])
-        home_moved(r, r->routes[slot]);
-    if (r->up) /* from the loop: other slots move with it */
-        asq__timer_restart(r->config.loop, &r->lose, 0., 0.);
-    else
-        asq__redis_check_up(r);
+    if (!node || !node->conn)
+        node = &r->one;
+    r->routes[slot] = r->up ? &r->one : node;
+    if (slot == r->home_slot && r->home != node)
+        home_moved(r, node);
+    if (r->up && former != &r->one) /* from the loop: other slots move with it */
+        make_stale(r, former, "slots of the Cluster have moved");
+    asq__redis_check_up(r);
 }
 
 /* A host that does not answer matters when none does. */
@@ -385,6 +550,13 @@ int asq__redis_open_routes(struct asq__redis *r)
             return ASQ_ENOMEM;
         r->slots = slots;
         asq__slots_of_partitions(&r->keys, n, slots);
+        bool *told = realloc(r->told, n * sizeof *told);
+        r->told = told ? told : r->told;
+        bool *parts = realloc(r->parts, n * sizeof *parts);
+        r->parts = parts ? parts : r->parts;
+        if (!told || !parts)
+            return ASQ_ENOMEM;
+        memset(told + r->nslots, 0, (n - r->nslots) * sizeof *told);
         r->nslots = n;
     }
     for (uint32_t p = 0; p < n; p++)
@@ -524,8 +696,8 @@ int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **r
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     r->config = *config;
     r->home = &r->one;
-    ev_timer_init(&r->lose, on_lose, 0., 0.);
-    r->lose.data = r;
+    ev_timer_init(&r->settle, on_settle, 0., 0.);
+    r->settle.data = r;
     asq__server_facts_init(r);
     int rc = asq__keys_init(&r->keys, config->ns, err, errlen);
     if (rc < 0)
@@ -555,7 +727,7 @@ void asq__redis_free(struct asq__redis *r)
         return;
     r->up = false;
     r->closing = r->dropping = true;
-    ev_timer_stop(r->config.loop, &r->lose);
+    ev_timer_stop(r->config.loop, &r->settle);
     asq__sentinel_watch_free(r->watch);
     asq__cluster_free(r->cluster);
     asq__conn_free(r->one.conn);
@@ -564,16 +736,16 @@ void asq__redis_free(struct asq__redis *r)
     asq__subscriber_release(&r->pushes);
     free(r->routes);
     free(r->slots);
+    free(r->told);
+    free(r->parts);
     free(r);
 }
 
 void asq__redis_set_loop(struct asq__redis *r, struct ev_loop *loop)
 {
-    bool loses = ev_is_active(&r->lose);
-    ev_timer_stop(r->config.loop, &r->lose);
+    ev_timer_stop(r->config.loop, &r->settle);
     r->config.loop = loop;
-    if (loses)
-        asq__timer_restart(loop, &r->lose, 0., 0.);
+    asq__redis_settle(r);
     if (r->watch)
         asq__sentinel_watch_set_loop(r->watch, loop);
     if (r->cluster)
@@ -609,4 +781,16 @@ void asq__redis_drop(struct asq__redis *r, const char *why)
     asq__cluster_refresh(r->cluster);
     if (r->up)
         lose_all(r, ASQ_ECONN, why);
+}
+
+void asq__redis_drop_server(struct asq__redis *r, uint32_t partition, const char *why)
+{
+    struct asq__cluster_node *node = asq__redis_node(r, partition);
+    if (!r->cluster) {
+        asq__redis_drop(r, why);
+        return;
+    }
+    asq__cluster_refresh(r->cluster);
+    if (node != &r->one)
+        make_stale(r, node, why);
 }

@@ -1,8 +1,12 @@
 /*
  * redis.h: a deployment's Redis as the layers above see it: key names, a connection for commands,
  * one for pushes, the namespace's fixed facts (format, partitions). Only this module knows the
- * number of servers; callers ask for the connection of partition p. It reconnects by itself, and is
- * "up" when commands can be sent and pushes will be seen.
+ * number of servers; callers ask for the connection of partition p. It reconnects by itself, and
+ * is "up" when commands can be sent and pushes will be seen.
+ *
+ * In a Cluster it stays up when a node is lost, or gives slots to another one: the partitions of
+ * these, or the keys of the namespace, have no server until a node serves them again, and others
+ * are not concerned.
  */
 #ifndef ASQ_REDIS_REDIS_H
 #define ASQ_REDIS_REDIS_H
@@ -43,6 +47,15 @@ struct asq__redis_config {
     bool serves; /* a worker: up only if no command that it needs is refused */
     bool once;   /* no retry before it was up once, unless the cause passes (ASQ_EBUSY) */
     void (*up)(struct asq__redis *r, void *user);
+    /* Called while up, when partitions have lost their server, and when they have one again, for
+     * the partitions p with parts[p]. All commands to the former server are answered by then. No
+     * partition may be concerned by a loss: a node that is lost already is lost for another cause.
+     * NULL: all partitions are on one server. */
+    void (*parts_up)(struct asq__redis *r, const bool *parts, void *user);
+    void (*parts_down)(struct asq__redis *r, const bool *parts, int code, const char *why,
+                       void *user);
+    /* Called while up, when the keys of the namespace have a server again. May be NULL. */
+    void (*home_up)(struct asq__redis *r, void *user);
     /* As a connection's `down`; also ASQ_EVERSION, ASQ_EPROTO: the namespace is not understood.
      * Retried whatever the code. */
     void (*down)(struct asq__redis *r, int code, const char *why, void *user);
@@ -69,15 +82,29 @@ int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **r
                    size_t errlen);
 void asq__redis_free(struct asq__redis *r);
 bool asq__redis_is_up(const struct asq__redis *r);
+/* Returns whether it is up, and partition p has a server. */
+bool asq__redis_serves(const struct asq__redis *r, uint32_t partition);
+/* Returns whether it is up, and all partitions and the keys of the namespace have servers. */
+bool asq__redis_serves_all(const struct asq__redis *r);
 void asq__redis_set_loop(struct asq__redis *r, struct ev_loop *loop);
 /* Loses connections that are not up yet: `down` is told what they have waited for. */
 void asq__redis_give_up(struct asq__redis *r);
 /* Reconnects, because the server cannot serve writes (READONLY, …). */
 void asq__redis_drop(struct asq__redis *r, const char *why);
+/* Does the same with the server of a partition alone, soon if it is one of several nodes. */
+void asq__redis_drop_server(struct asq__redis *r, uint32_t partition, const char *why);
 
+/* Returns whether the keys of the namespace have a server, and it has answered within the last
+ * second what it was asked. Always true if partitions have no other server. */
+bool asq__redis_home_answers(const struct asq__redis *r);
+/* Returns whether it does not, and most nodes of the Cluster say that it fails, so that it answers
+ * nobody. */
+bool asq__redis_home_fails(const struct asq__redis *r);
 /* Returns whether the server is a node of a Redis Cluster, whose commands and scripts have keys of
  * one slot. Valid while up. */
 bool asq__redis_is_cluster(const struct asq__redis *r);
+/* Returns whether partitions may be on several servers. */
+bool asq__redis_is_spread(const struct asq__redis *r);
 /* Return the connection for commands about keys of the namespace (asq:{N}:…) or of none, and its
  * scripts. Never NULL; may be down. */
 struct asq__conn *asq__redis_home(struct asq__redis *r);
@@ -86,8 +113,8 @@ struct asq__script_cache *asq__redis_home_scripts(struct asq__redis *r);
  * down. */
 struct asq__conn *asq__redis_conn(struct asq__redis *r, uint32_t partition);
 struct asq__script_cache *asq__redis_scripts(struct asq__redis *r, uint32_t partition);
-/* Returns the host of that server in a Cluster of several nodes; NULL: the URL's. Borrowed, for now
- * only. */
+/* Returns the host of that server in a Cluster of several nodes; NULL: the URL's. Borrowed, for
+ * now only. */
 const struct asq__host *asq__redis_host(const struct asq__redis *r, uint32_t partition);
 /* Takes the reply by which that server has refused a command on a connection of the caller's own:
  * the partition may be elsewhere. */
@@ -111,8 +138,8 @@ void asq__redis_unhear_all(struct asq__redis *r); /* before the number of partit
 /* Returns the number of partitions, valid from the first `up` on. Read whenever a connection comes
  * up, and by asq__redis_refresh_meta. */
 uint32_t asq__redis_partitions(const struct asq__redis *r);
-/* Reads the namespace's facts again, after keys have vanished or while no worker answers: Redis may
- * have been flushed and the namespace recreated. */
+/* Reads the namespace's facts again, after keys have vanished or while no worker answers: Redis
+ * may have been flushed and the namespace recreated. */
 void asq__redis_refresh_meta(struct asq__redis *r);
 /* Writes what the connections for commands have not written yet, as much as the sockets accept. */
 void asq__redis_flush(struct asq__redis *r);

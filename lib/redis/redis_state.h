@@ -5,7 +5,13 @@
  *
  * `home` is the server that has the keys of the namespace. Without a Cluster it is `one`, and has
  * everything. In a Cluster each partition has a route to the node with its slot, and `one` stands
- * for a node that is not known: it never connects, so commands to it fail as on a lost connection.
+ * for a node that is not known or was lost: it never connects, so commands to it fail as on a lost
+ * connection.
+ *
+ * While all is up, a slot's way to another node, or back to one that was lost:
+ *
+ *     route to a node ──lost, or slot_moved()──▶ route to `one` ──find_servers()──▶ route to a node
+ *                                               parts_down()                      parts_up()
  */
 #ifndef ASQ_REDIS_REDIS_STATE_H
 #define ASQ_REDIS_REDIS_STATE_H
@@ -79,10 +85,15 @@ struct asq__redis {
     struct asq__cluster_node **routes; /* [slot] */
     uint16_t *slots;                   /* [partition]; NULL until their number is known */
     uint32_t nslots;                   /* their number */
+    bool *told;     /* [partition]: the layers above believe that it has a server */
+    bool *parts;    /* [partition]: those of the call to them that is being made */
+    bool telling;   /* it is being made or prepared: what is lost meanwhile is lost from the loop */
+    bool home_told; /* the layers above believe that `home` is there */
     uint16_t home_slot;
     uint64_t maps;       /* read when a host did not answer last */
     unsigned unanswered; /* hosts that have not told the map since */
-    ev_timer lose;       /* loses all connections, because slots have moved */
+    ev_timer settle;     /* finds servers for partitions without one */
+    char stale_why[160]; /* why nodes are marked as stale; "": none is */
     char cause[600];     /* of being down; "": told by none yet */
     int64_t cause_ms;
 };
@@ -99,6 +110,10 @@ static inline struct asq__cluster_node *asq__redis_node(const struct asq__redis 
 {
     return partition < r->nslots ? r->routes[r->slots[partition]] : r->home;
 }
+/* Returns the node with a connection for commands; NULL: none. */
+struct asq__cluster_node *asq__redis_node_with(struct asq__redis *r, const struct asq__conn *c);
+/* While all is up: finds servers for what has none, from the loop. */
+void asq__redis_settle(struct asq__redis *r);
 /* Finds the nodes of the partitions, whose number has become known. ASQ_ENOMEM. */
 int asq__redis_open_routes(struct asq__redis *r);
 
@@ -112,12 +127,17 @@ int asq__server_facts_ask(struct asq__redis *r);
 /* Tries the commands that a worker needs, at all servers that have partitions, unless it is under
  * way: calls asq__redis_check_up when it is done. In a Cluster all nodes are connected. */
 void asq__server_facts_try(struct asq__redis *r);
+/* Does the same at the node that gets a partition while all is up: calls asq__redis_settle. */
+void asq__server_facts_try_at(struct asq__redis *r, struct asq__cluster_node *node,
+                              uint32_t partition);
 void asq__server_facts_init(struct asq__redis *r);
 
 /* subscriber.c */
 int asq__subscriber_init(struct asq__redis *r);
 void asq__subscriber_release(struct asq__subscriber *s);
 bool asq__subscriber_is_up(const struct asq__redis *r);
+/* Subscribes to what a partition pushes that has a server from now on. */
+void asq__subscriber_part_up(struct asq__redis *r, uint32_t partition);
 /* Subscribes on a new connection to a server. */
 void asq__subscriber_up(struct asq__redis *r, const struct asq__cluster_node *node);
 void asq__subscriber_down(struct asq__redis *r, const struct asq__cluster_node *node);

@@ -155,8 +155,11 @@ static void on_permit(struct asq__conn *c, const redisReply *reply, void *user)
         asq__conn_fail(c, ASQ_EBUSY, reply->str);
         return;
     }
+    struct asq__cluster_node *node = asq__redis_node_with(r, c);
     if (!*f->denied)
         asq__permit_refusal(reply, r->keys.ns, f->denied, sizeof f->denied);
+    if (node)
+        node->permitted = !*f->denied;
     f->lack |= asq__permit_lack(reply, names, sizeof names);
     if (*names)
         memcpy(f->lacking, names, sizeof names);
@@ -186,6 +189,41 @@ void asq__server_facts_try(struct asq__redis *r)
         }
         f->asked++;
     }
+}
+
+static void on_permit_at(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__redis *r = user;
+    struct asq__cluster_node *node = asq__redis_node_with(r, c);
+    char denied[sizeof r->facts.denied] = "", names[sizeof r->facts.lacking];
+    if (!reply || !node)
+        return;
+    node->trying = false;
+    if (asq__reply_is_transient(reply)) {
+        asq__conn_fail(c, ASQ_EBUSY, reply->str);
+        return;
+    }
+    asq__permit_refusal(reply, r->keys.ns, denied, sizeof denied);
+    if (*denied) { /* tried again on the next connection, with backoff */
+        asq__conn_fail(c, ASQ_EREDIS, denied);
+        return;
+    }
+    node->permitted = true;
+    r->facts.lack |= asq__permit_lack(reply, names, sizeof names);
+    if (*names)
+        memcpy(r->facts.lacking, names, sizeof names);
+    asq__redis_settle(r);
+}
+
+void asq__server_facts_try_at(struct asq__redis *r, struct asq__cluster_node *node,
+                              uint32_t partition)
+{
+    if (node->trying)
+        return;
+    node->trying = true;
+    if (asq__permit_ask(node->conn, &r->keys, partition, r->facts.mode.cluster, on_permit_at, r) <
+        0)
+        asq__conn_drop(node->conn, "out of memory");
 }
 
 /* The commands to try depend on the mode. */

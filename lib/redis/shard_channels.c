@@ -26,7 +26,7 @@ static void send(struct asq__shard_channels *s, struct asq__conn *c, const char 
 {
     char channel[ASQ__KEY_MAX];
     asq__keys_shard_channel(s->keys, partition, s->client, channel);
-    if (asq__conn_is_up(c) && asq__conn_cmd(c, NULL, NULL, command, channel, NULL) < 0)
+    if (c && asq__conn_is_up(c) && asq__conn_cmd(c, NULL, NULL, command, channel, NULL) < 0)
         asq__conn_drop(c, "out of memory");
 }
 

@@ -21,8 +21,8 @@ struct asq__shard_channels {
 };
 
 void asq__shard_channels_release(struct asq__shard_channels *s);
-/* Subscribes now if the connection is up, else when asq__shard_channels_subscribe is called for it.
- * `partitions`: the number in all. Drops the connection if memory is short. */
+/* Subscribes now if there is a connection that is up, else when asq__shard_channels_subscribe is
+ * called for it. `partitions`: the number in all. Drops the connection if memory is short. */
 void asq__shard_channels_want(struct asq__shard_channels *s, struct asq__conn *c,
                               uint32_t partitions, uint32_t partition);
 void asq__shard_channels_leave(struct asq__shard_channels *s, struct asq__conn *c,

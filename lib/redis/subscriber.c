@@ -60,6 +60,11 @@ void asq__subscriber_up(struct asq__redis *r, const struct asq__cluster_node *no
             asq__shard_channels_subscribe(&s->shards, node->sub, p);
 }
 
+void asq__subscriber_part_up(struct asq__redis *r, uint32_t partition)
+{
+    asq__shard_channels_subscribe(&r->pushes.shards, asq__redis_node(r, partition)->sub, partition);
+}
+
 void asq__subscriber_down(struct asq__redis *r, const struct asq__cluster_node *node)
 {
     if (node == r->home)
@@ -69,15 +74,13 @@ void asq__subscriber_down(struct asq__redis *r, const struct asq__cluster_node *
 void asq__redis_hear(struct asq__redis *r, uint32_t partition)
 {
     const struct asq__cluster_node *node = asq__redis_node(r, partition);
-    if (node->sub && r->pushes.shards.client)
+    if (r->pushes.wanted && r->pushes.shards.client)
         asq__shard_channels_want(&r->pushes.shards, node->sub, r->meta.partitions, partition);
 }
 
 void asq__redis_unhear(struct asq__redis *r, uint32_t partition)
 {
-    const struct asq__cluster_node *node = asq__redis_node(r, partition);
-    if (node->sub)
-        asq__shard_channels_leave(&r->pushes.shards, node->sub, partition);
+    asq__shard_channels_leave(&r->pushes.shards, asq__redis_node(r, partition)->sub, partition);
 }
 
 void asq__redis_unhear_all(struct asq__redis *r)

@@ -16,9 +16,16 @@ bool asq__process_is_alive(const struct asq__process *w)
     return acked_ms == 0 || asq__now_ms_coarse() - acked_ms < w->config.lease_time_ms * 2 / 3;
 }
 
+/* While the server of the namespace's keys is away, no other worker sees that this one's heartbeat
+ * is missing, and partitions on other servers go on. */
+static bool has_the_right(const struct asq__process *w)
+{
+    return asq__process_is_alive(w) || !asq__redis_home_answers(w->redis);
+}
+
 bool asq__process_may_start(const struct asq__process *w)
 {
-    return !w->ended && w->pauses.known && asq__process_is_alive(w) && !w->refused_until_ms;
+    return !w->ended && w->pauses.known && has_the_right(w) && !w->refused_until_ms;
 }
 
 void asq__process_learn_limit(struct asq__process *w)

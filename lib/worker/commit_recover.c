@@ -280,15 +280,12 @@ static void on_lease(struct asq__conn *conn, const redisReply *reply, void *user
         log_lost(w);
 }
 
-void asq__commits_begin_recovery(struct asq__process *w)
+void asq__commits_begin_recovery(struct asq__partition *p)
 {
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        struct asq__partition *p = &w->parts[i];
-        if (!asq__partition_is_owned(p))
-            continue;
-        p->recovering = true;
-        p->must_have = p->last_there;
-    }
+    if (!asq__partition_is_owned(p))
+        return;
+    p->recovering = true;
+    p->must_have = p->last_there;
 }
 
 void asq__commits_recover(struct asq__process *w)

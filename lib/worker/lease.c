@@ -170,18 +170,19 @@ static void claimed(struct asq__partition *p, const redisReply *reply)
         return;
     }
     asq__partition_enter(p, ASQ__PART_IDLE);
-    if (!reply)
+    if (!reply && !asq__redis_is_spread(w->redis))
         return; /* whether it was granted shows at the next refresh */
     if (asq__reply_is_error(reply, "NOSCRIPT")) {
         asq__redis_reload_scripts(w->redis, p->number);
         w->refresh_due = true;
-    } else if (reply->type == REDIS_REPLY_ERROR) {
+    } else if (asq__reply_is_error(reply, NULL)) {
         asq__process_log_some_about(w, ASQ__LOG_ABOUT_PARTITION(p), ASQ_LOG_ERROR,
                                     "partition %u cannot be claimed: %s", p->number, reply->str);
         /* a replica by now: its address may lead elsewhere */
         if (asq__reply_refusal(reply) == ASQ__REFUSED_FOR_NOW) {
-            asq__redis_drop(w->redis, "Redis refuses claims");
-            return;
+            asq__redis_drop_server(w->redis, p->number, "Redis refuses claims");
+            if (!asq__redis_is_up(w->redis))
+                return;
         }
     } /* otherwise another worker was faster */
     claim_next(w);
@@ -326,7 +327,7 @@ static void on_released(struct asq__conn *c, const redisReply *reply, void *user
     }
     if (asq__reply_is_transient(reply)) {
         asq__partition_enter(p, ASQ__PART_DRAINING); /* empty: handed back when Redis is up again */
-        asq__redis_drop(p->w->redis, "Redis refuses the release of leases");
+        asq__redis_drop_server(p->w->redis, p->number, "Redis refuses the release of leases");
         return;
     }
     /* Not answered: the others will find that this worker is gone or claims nothing. */

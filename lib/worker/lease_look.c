@@ -79,14 +79,17 @@ static void on_leases(struct asq__conn *c, const redisReply *reply, void *user)
     struct query *q = user;
     struct asq__lease_look *l = q->look;
     bool arrived = asq__fields_arrived(reply, q->n + q->n_streams);
+    bool lost = !reply && asq__redis_is_spread(l->w->redis); /* one server of several */
     (void) c;
+    for (size_t i = 0; i < q->n; i++)
+        q->parts[i]->lease_unknown = lost;
     for (size_t i = 0; arrived && i < q->n; i++)
         see_lease(q->parts[i], asq__fields_of(reply, i, FIELDS));
     for (size_t i = 0; arrived && i < q->n_streams; i++)
         if (q->streams[i].part->ownership == q->streams[i].ownership)
             asq__stream_see_last_id(q->streams[i].part, reply->element[q->n + i]);
     free(q);
-    l->answered(l->user, reply, arrived);
+    l->answered(l->user, reply, arrived || lost);
 }
 
 static int send(struct query *q)
@@ -132,11 +135,22 @@ static void flush(struct asking *a)
     a->query = NULL;
 }
 
+/* Returns whether its server is lost, while others can be asked. */
+static bool is_out_of_reach(const struct asq__partition *p)
+{
+    const struct asq__redis *redis = p->w->redis;
+    return asq__redis_is_spread(redis) && !asq__redis_serves(redis, p->number);
+}
+
 static void add(struct asking *a, struct asq__partition *p)
 {
     struct query *q = a->query;
     if (p->looked == a->look->round)
         return;
+    if (is_out_of_reach(p)) {
+        p->lease_unknown = true;
+        return;
+    }
     if (!q && !(q = a->query = calloc(1, sizeof *q))) {
         a->failed = true;
         return;
@@ -167,9 +181,11 @@ static void add_in_turn(struct asking *a, bool owned, uint32_t n, uint32_t *next
     *next = (*next + i) % w->nparts;
 }
 
-/* Returns whether a decision about the partition is near. */
+/* Returns whether a decision about the partition is near, or waits for its server. */
 static bool is_due(const struct asq__partition *p)
 {
+    if (p->lease_unknown)
+        return true;
     return p->state == ASQ__PART_IDLE && (p->placed_here || p->unowned_since_ms);
 }
 

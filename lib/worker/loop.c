@@ -310,14 +310,15 @@ static void on_lost(void *user, uint32_t partition)
 }
 
 /* Redis cannot answer this in the slot of another partition. The lease is in doubt while its server
- * is away or not asked yet what it has kept, and before others take this process for dead. */
+ * is away or not asked yet what it has kept, and before others take this process for dead. Nobody
+ * can while the server with the heartbeats fails. */
 static enum asq__lease_belief on_holds(void *user, uint32_t partition, const char *token)
 {
     struct asq__process *w = user;
     const struct asq__partition *p = &w->parts[partition];
     if (!asq__partition_is_owned(p) || strcmp(p->token, token) != 0)
         return ASQ__LEASE_LOST;
-    if (p->recovering || !asq__process_is_alive(w) ||
+    if (p->recovering || (!asq__process_is_alive(w) && !asq__redis_home_fails(w->redis)) ||
         !asq__conn_is_up(asq__redis_conn(w->redis, partition)))
         return ASQ__LEASE_DOUBTED;
     return ASQ__LEASE_HELD;

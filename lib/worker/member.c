@@ -265,6 +265,8 @@ static void decide_placed(struct asq__members *m, const struct asq__candidates *
 {
     struct asq__process *w = m->w;
     for (uint32_t i = 0; i < w->nparts; i++) {
+        if (w->parts[i].lease_unknown) /* neither held nor free, as far as this process can see */
+            continue;
         decide(m, &w->parts[i], asq__candidates_best(c, i), asq__candidates_last_is_fit(c, i), now);
         if (asq__candidates_are_few(c, i))
             asq__recount_begin(&w->parts[i]);

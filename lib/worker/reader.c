@@ -440,7 +440,7 @@ static void read_on(struct asq__reader *r)
     asq__list_del(&r->due);
     /* While Redis is away, a server that has gone back may be here already. */
     if (r->n == 0 || r->reading || r->asking || !asq__conn_is_up(r->conn) ||
-        !asq__redis_is_up(r->w->redis))
+        !asq__redis_serves(r->w->redis, r->parts[0]->number))
         return;
     if (!may_read(r)) {
         make_due(r);
@@ -488,7 +488,8 @@ static void reader_down(struct asq__conn *c, int code, const char *why, void *us
     struct asq__process *w = r->w;
     char text[ASQ__TROUBLE_TEXT];
     /* The connection for commands has gone down too, and logs that. */
-    if (r->moving || !asq__redis_is_up(w->redis))
+    if (r->moving || !asq__redis_is_up(w->redis) ||
+        (r->n && !asq__redis_serves(w->redis, r->parts[0]->number)))
         return;
     w->readers_down += !r->down;
     r->down = true;
@@ -588,20 +589,34 @@ void asq__reader_remove(struct asq__partition *p)
         make_due(r); /* the end of the iteration frees it */
 }
 
-/* Reconnects all readers. The new connection for commands may lead to another server; reads that
- * block on the old one, a replica by now, are not woken by new entries. */
+/* The new connection for commands may lead to another server; reads that block on the old one, a
+ * replica by now, are not woken by new entries. */
+static void follow_commands(struct asq__reader *r)
+{
+    static const char why[] = "the command connection was lost";
+    const struct asq__host *host = r->n ? asq__redis_host(r->w->redis, r->parts[0]->number) : NULL;
+    if (!host) {
+        reconnect(r, why);
+        return;
+    }
+    r->moving = true;
+    if (asq__conn_set_host(r->conn, host) < 0)
+        asq__partition_abandon(r->parts[0], "out of memory"); /* and its reader with it */
+    asq__conn_move(r->conn, why);
+    r->moving = false;
+}
+
 void asq__readers_reconnect(struct asq__process *w)
 {
-    for (size_t i = 0; i < w->nreaders; i++) {
-        struct asq__reader *r = w->readers[i];
-        const struct asq__host *host =
-            r && r->n ? asq__redis_host(w->redis, r->parts[0]->number) : NULL;
-        if (!r)
-            continue;
-        reconnect(r, "the command connection was lost");
-        if (host && asq__conn_set_host(r->conn, host) < 0)
-            asq__partition_abandon(r->parts[0], "out of memory"); /* and its reader with it */
-    }
+    for (size_t i = 0; i < w->nreaders; i++)
+        if (w->readers[i])
+            follow_commands(w->readers[i]);
+}
+
+void asq__reader_reconnect(struct asq__partition *p)
+{
+    if (p->reader)
+        follow_commands(p->reader);
 }
 
 size_t asq__readers_up(const struct asq__process *w)

@@ -18,6 +18,8 @@ void asq__reader_remove(struct asq__partition *p);
 size_t asq__readers_up(const struct asq__process *w); /* connections */
 /* Returns whether each connection that has streams to read is up. */
 bool asq__readers_serve(const struct asq__process *w);
+/* Reconnect all readers, or that of a partition, to the servers that take commands now. */
 void asq__readers_reconnect(struct asq__process *w);
+void asq__reader_reconnect(struct asq__partition *p);
 
 #endif

@@ -39,12 +39,16 @@
 
 enum { ASK_POLICY_MS = 5000, LOG_POLICY_EVERY_MS = 60000 };
 
+static void resume(struct asq__partition *p)
+{
+    asq__intake_resume(p);
+    asq__partition_resume(p);
+}
+
 void asq__process_resume_all(struct asq__process *w)
 {
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        asq__intake_resume(&w->parts[i]);
-        asq__partition_resume(&w->parts[i]);
-    }
+    for (uint32_t i = 0; i < w->nparts; i++)
+        resume(&w->parts[i]);
 }
 
 /* ---- the eviction policy ---- */
@@ -159,11 +163,10 @@ static void log_lack(struct asq__process *w)
 }
 
 /* Looks at batches in `later`, which were out of reach while sorted sets were refused. */
-static void open_later_everywhere(struct asq__process *w)
+static void open_later(struct asq__partition *p)
 {
-    for (uint32_t i = 0; i < w->nparts; i++)
-        if (asq__partition_is_owned(&w->parts[i]) && !w->parts[i].later)
-            asq__later_open(&w->parts[i]);
+    if (asq__partition_is_owned(p) && !p->later)
+        asq__later_open(p);
 }
 
 static void on_up(struct asq__redis *redis, void *user)
@@ -204,9 +207,11 @@ static void on_up(struct asq__redis *redis, void *user)
             "namespace '%s' has %u partitions since it was made; %u were asked for (--partitions)",
             w->config.ns, w->nparts, w->config.partitions);
     log_lack(w);
-    open_later_everywhere(w);
+    for (uint32_t i = 0; i < w->nparts; i++) {
+        open_later(&w->parts[i]);
+        asq__commits_begin_recovery(&w->parts[i]);
+    }
     asq__process_learn_limit(w);
-    asq__commits_begin_recovery(w);
     asq__engine_up(w->engine);
     w->refused_until_ms = 0;
     w->suspected = false;
@@ -215,6 +220,71 @@ static void on_up(struct asq__redis *redis, void *user)
     asq__commits_recover(w);
     asq__process_resume_all(w);
     asq__process_check_stop(w);
+}
+
+static void log_all_back(struct asq__process *w)
+{
+    char text[ASQ__TROUBLE_TEXT];
+    if (asq__redis_serves_all(w->redis) && asq__trouble_over(&w->away, asq__now_ms(), text))
+        asq__process_log(w, ASQ_LOG_INFO, "connected to all nodes of the Cluster again%s", text);
+}
+
+/* What partitions have in memory is as after a new connection to all: their commits may be lost,
+ * and what the server has is asked first. */
+static void on_parts_up(struct asq__redis *redis, const bool *parts, void *user)
+{
+    struct asq__process *w = user;
+    (void) redis;
+    if (w->ended)
+        return;
+    log_all_back(w);
+    for (uint32_t i = 0; i < w->nparts; i++)
+        if (parts[i]) {
+            asq__reader_reconnect(&w->parts[i]);
+            open_later(&w->parts[i]);
+            asq__commits_begin_recovery(&w->parts[i]);
+        }
+    asq__engine_parts_up(w->engine, parts);
+    w->suspected = false;
+    asq__members_refresh(w->members);
+    asq__commits_recover(w);
+    for (uint32_t i = 0; i < w->nparts; i++)
+        if (parts[i])
+            resume(&w->parts[i]);
+}
+
+/* What others have said meanwhile on the channel of the workers was missed. */
+static void on_home_up(struct asq__redis *redis, void *user)
+{
+    struct asq__process *w = user;
+    (void) redis;
+    if (w->ended)
+        return;
+    log_all_back(w);
+    asq__pause_read(w, false);
+    asq__members_start(w->members);
+}
+
+static void log_away(struct asq__process *w, int code, const char *why)
+{
+    char text[ASQ__TROUBLE_TEXT];
+    if (!asq__trouble_note(&w->away, why, asq__now_ms(), text))
+        return;
+    char *where = asq__url_format(w->config.url, true);
+    asq__process_log(w, code == ASQ_ECONN || code == ASQ_EBUSY ? ASQ_LOG_WARNING : ASQ_LOG_ERROR,
+                     "%s: %s; trying again", where ? where : "Redis", text);
+    free(where);
+}
+
+/* The state of partitions without a server is kept, and their leases are looked at when they have
+ * one again: until then nobody can take them. */
+static void on_parts_down(struct asq__redis *redis, const bool *parts, int code, const char *why,
+                          void *user)
+{
+    struct asq__process *w = user;
+    (void) redis;
+    asq__engine_parts_down(w->engine, parts);
+    log_away(w, code, why);
 }
 
 static void on_redis_log(struct asq__redis *redis, asq_log_level level, const char *text,
@@ -233,17 +303,15 @@ static void on_redis_time(struct asq__redis *redis, int64_t set_ms, void *user)
 static void on_down(struct asq__redis *redis, int code, const char *why, void *user)
 {
     struct asq__process *w = user;
-    char text[ASQ__TROUBLE_TEXT];
     (void) redis;
     asq__engine_down(w->engine);
     bool first = !w->parts && !w->config.was_up;
+    if (!first || (code != ASQ_EAUTH && code != ASQ_EVERSION && code != ASQ_EINVAL)) {
+        log_away(w, code, why);
+        return;
+    }
     char *where = asq__url_format(w->config.url, true);
-    if (first && (code == ASQ_EAUTH || code == ASQ_EVERSION || code == ASQ_EINVAL))
-        asq__process_fail(w, code, "%s: %s", where ? where : "Redis", why);
-    else if (asq__trouble_note(&w->away, why, asq__now_ms(), text))
-        asq__process_log(w,
-                         code == ASQ_ECONN || code == ASQ_EBUSY ? ASQ_LOG_WARNING : ASQ_LOG_ERROR,
-                         "%s: %s; trying again", where ? where : "Redis", text);
+    asq__process_fail(w, code, "%s: %s", where ? where : "Redis", why);
     free(where);
 }
 
@@ -309,6 +377,9 @@ int asq__process_connect(struct asq__process *w, char *err, size_t errlen)
         .connect_timeout_ms = 5000,
         .up = on_up,
         .down = on_down,
+        .parts_up = on_parts_up,
+        .parts_down = on_parts_down,
+        .home_up = on_home_up,
         .push = on_push,
         .heard = on_heard,
         .namespace_event = on_namespace,

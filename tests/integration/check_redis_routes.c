@@ -1,7 +1,8 @@
 /*
- * check_redis_routes.c: redis.c in a Redis Cluster: from `up` to `down`, the commands of a
- * partition go to one node. When its slot moves, nothing reaches the new node before what was sent
- * to the former one was asked about, because a replica that takes over may lack it.
+ * check_redis_routes.c: redis.c in a Redis Cluster: from `up` or `parts_up` to `parts_down`, the
+ * commands of a partition go to one node. When its slot moves, nothing reaches the new node before
+ * what was sent to the former one was asked about, because a replica that takes over may lack it;
+ * partitions of nodes that neither get nor lose a slot are not concerned.
  */
 #include <ev.h>
 #include <hiredis/hiredis.h>
@@ -19,13 +20,13 @@
 #include "support/suite.h"
 #include "support/support.h"
 
-enum { MASTERS = 2, PARTITIONS = 8 };
+enum { MASTERS = 3, PARTITIONS = 8 };
 
 static sup_cluster *nodes;
 static struct ev_loop *loop;
 static struct asq__url url;
 static struct asq__redis *redis;
-static int ups, downs, strays;
+static int ups[PARTITIONS + 1], downs[PARTITIONS + 1], all_downs, strays;
 static struct asq__conn *routes[PARTITIONS + 1]; /* since `up`; the last one: of the namespace */
 static ev_prepare each_turn;
 
@@ -37,15 +38,43 @@ static struct asq__conn *route(uint32_t p)
 static void on_up(struct asq__redis *r, void *user)
 {
     (void) r, (void) user;
-    ups++;
     for (uint32_t p = 0; p <= PARTITIONS; p++)
         routes[p] = route(p);
+}
+
+static void on_parts_up(struct asq__redis *r, const bool *parts, void *user)
+{
+    (void) user;
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        if (parts[p]) {
+            ck_assert(asq__redis_serves(r, p));
+            ups[p]++;
+            routes[p] = route(p);
+        }
+}
+
+static void on_parts_down(struct asq__redis *r, const bool *parts, int code, const char *why,
+                          void *user)
+{
+    (void) code, (void) why, (void) user;
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        if (parts[p]) {
+            ck_assert(!asq__redis_serves(r, p));
+            downs[p]++;
+        }
+}
+
+static void on_home_up(struct asq__redis *r, void *user)
+{
+    (void) r, (void) user;
+    ups[PARTITIONS]++;
+    routes[PARTITIONS] = route(PARTITIONS);
 }
 
 static void on_down(struct asq__redis *r, int code, const char *why, void *user)
 {
     (void) r, (void) code, (void) why, (void) user;
-    downs++;
+    all_downs++;
 }
 
 static void on_push(struct asq__redis *r, int channel, const void *payload, size_t n, void *user)
@@ -91,6 +120,9 @@ static void begin(void)
                                         .connect_timeout_ms = 5000,
                                         .up = on_up,
                                         .down = on_down,
+                                        .parts_up = on_parts_up,
+                                        .parts_down = on_parts_down,
+                                        .home_up = on_home_up,
                                         .push = on_push,
                                         .namespace_event = on_namespace };
     ck_assert_int_eq(asq__redis_new(&config, &redis, err, sizeof err), 0);
@@ -124,12 +156,21 @@ START_TEST(no_command_goes_to_the_new_node_of_a_slot_before_all_is_asked_about)
     redisReply refusal = { .type = REDIS_REPLY_ERROR, .str = text, .len = strlen(text) };
     for (uint32_t p = 0; p <= PARTITIONS; p++) {
         uint16_t slot = slot_of(p);
-        int before = ups;
-        sup_cluster_move(nodes, slot, (sup_cluster_owner(nodes, 0, slot) + 1) % MASTERS);
+        int before = ups[p], from = sup_cluster_settled_owner(nodes, slot);
+        int to = (from + 1) % MASTERS, others[PARTITIONS];
+        bool concerned[PARTITIONS];
+        for (uint32_t q = 0; q < PARTITIONS; q++) {
+            concerned[q] = q == p || sup_cluster_settled_owner(nodes, slot_of(q)) == from;
+            others[q] = downs[q];
+        }
+        sup_cluster_move(nodes, slot, to);
         asq__redis_refused_on(redis, p, &refusal);
-        sup_wait_until(turn() && ups > before && asq__redis_is_up(redis));
-        ck_assert_int_eq(downs > 0, 1);
+        sup_wait_until(turn() && ups[p] > before && asq__redis_serves_all(redis));
         ck_assert_int_eq(strays, 0);
+        ck_assert_int_eq(all_downs, 0);
+        for (uint32_t q = 0; q < PARTITIONS; q++)
+            ck_assert(concerned[q] || downs[q] == others[q]);
+        ck_assert(p == PARTITIONS || downs[p] > others[p]);
     }
 }
 END_TEST

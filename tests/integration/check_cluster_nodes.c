@@ -1,0 +1,261 @@
+/*
+ * check_cluster_nodes.c: a node of a Redis Cluster is lost, and nobody takes over from it until
+ * the test lets it happen: calls to agents of the other nodes go on meanwhile, and afterwards all
+ * calls have taken effect once.
+ */
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "asqueue.h"
+#include "classes.h"
+#include "load.h"
+#include "support/cluster.h"
+#include "support/suite.h"
+#include "support/support.h"
+
+#include "redis/keys.h"
+#include "redis/slots.h"
+#include "value/hash.h"
+
+enum { MASTERS = 3, PARTITIONS = 24, AGENTS = 24, CALLS = 50, LEASE_MS = 3000, PROCESSES = 2 };
+enum { OTHERS = MASTERS - 1, CALLS_WHILE_AWAY = 50 };
+
+/* Written by the log functions of the client and of the worker's processes. */
+struct seen {
+    atomic_int client_away, worker_away; /* lines that tell of a lost node */
+    atomic_int crashes;
+};
+
+static sup_cluster *nodes;
+static char *url;
+static pid_t worker;
+static asq *h;
+static struct seen *seen;
+
+static void log_client(void *user, asq_log_level level, const char *message)
+{
+    (void) user;
+    fprintf(stderr, "# client %d %s\n", (int) level, message);
+    if (strstr(message, "a part of Redis is away"))
+        atomic_fetch_add(&seen->client_away, 1);
+}
+
+static void log_worker(void *user, asq_log_level level, const char *message)
+{
+    (void) user;
+    fprintf(stderr, "# worker %d %s\n", (int) level, message);
+    if (strstr(message, "of the Cluster:") && strstr(message, "trying again"))
+        atomic_fetch_add(&seen->worker_away, 1);
+    if (strstr(message, "was ended by signal"))
+        atomic_fetch_add(&seen->crashes, 1);
+}
+
+static void begin(int replicas)
+{
+    asq_worker_options worker_options = ASQ_WORKER_OPTIONS_INIT;
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[500] = "";
+    seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(seen, MAP_FAILED);
+    nodes = sup_cluster_start(MASTERS, replicas);
+    url = sup_cluster_url(nodes, 0);
+    sup_redis_do(sup_cluster_node_of(nodes, "asq:{default}:meta"),
+                 "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
+    worker_options.processes = PROCESSES;
+    worker_options.lease_time_ms = LEASE_MS;
+    worker_options.wait_replicas = replicas ? 1 : 0;
+    worker_options.log = log_worker;
+    worker_options.log_level = ASQ_LOG_INFO;
+    worker = load_worker(url, &worker_options);
+    options.wait_replicas = replicas ? 1 : 0;
+    options.timeout_ms = 2 * sup_limit_ms();
+    options.log = log_client;
+    int rc = load_asq_open(url, &options, &h, err, sizeof err);
+    ck_assert_msg(rc == 0, "%s: %s", asq_error_name(rc), err);
+}
+
+static void begin_masters(void)
+{
+    begin(0);
+}
+
+static void begin_with_replicas(void)
+{
+    begin(MASTERS);
+}
+
+static void end(void)
+{
+    asq_close(h);
+    load_worker_stop(worker);
+    ck_assert_int_eq(atomic_load(&seen->crashes), 0);
+    sup_cluster_free(nodes);
+    free(url);
+    munmap(seen, sizeof *seen);
+}
+
+/* ---- agents of a node ---- */
+
+static int node_of(uint32_t partition)
+{
+    struct asq__keys keys;
+    char key[ASQ__KEY_MAX], err[200];
+    ck_assert_int_eq(asq__keys_init(&keys, "default", err, sizeof err), 0);
+    return sup_cluster_settled_owner(nodes,
+                                     asq__slot_of_key(key, asq__keys_jobs(&keys, partition, key)));
+}
+
+static int home_node(void)
+{
+    struct asq__keys keys;
+    char err[200];
+    ck_assert_int_eq(asq__keys_init(&keys, "default", err, sizeof err), 0);
+    return sup_cluster_settled_owner(nodes, asq__slot_of_namespace(&keys));
+}
+
+/* Makes an agent that is kept by a node, which is found by trying names. */
+static asq_agent *agent_on(int node, const char *class_name, const char *name)
+{
+    asq_agent *a;
+    char id[40];
+    int i = 0;
+    do
+        snprintf(id, sizeof id, "%s-%d", name, i++);
+    while (node_of(asq__partition_of(id, strlen(id), PARTITIONS)) != node);
+    ck_assert_int_eq(asq_create(h, class_name, id, &a, NULL), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    return a;
+}
+
+static void take(asq_result *result, int64_t expected)
+{
+    int64_t n;
+    int rc = asq_result_int(result, &n);
+    ck_assert_msg(rc == 0, "%s", asq_errmsg(h));
+    ck_assert_int_eq(n, expected);
+    asq_result_free(result);
+}
+
+/* ---- what is done while a node is away ---- */
+
+struct scene {
+    int victim;
+    struct load *load; /* on agents of all nodes */
+    asq_agent *lost, *counters[OTHERS], *relays[OTHERS];
+    asq_result *late; /* of a call to `lost`, made when its node was away */
+};
+
+static void set_up(struct scene *s, int victim)
+{
+    s->victim = victim;
+    s->load = load_new(h, AGENTS);
+    s->lost = agent_on(victim, "Counter", "lost");
+    for (int i = 0; i < OTHERS; i++) {
+        int node = (victim + 1 + i) % MASTERS;
+        s->counters[i] = agent_on(node, "Counter", "counter");
+        s->relays[i] = agent_on(node, "Relay", "relay");
+    }
+    load_calls(s->load, CALLS);
+}
+
+/* Calls agents of the other nodes, also by methods on one of these to the other, when the client
+ * and all workers have seen that the node is lost. */
+static void go_on_without(struct scene *s)
+{
+    asq_result *result;
+    load_calls(s->load, CALLS);
+    ck_assert_int_eq(asq_call(s->lost, "add", &s->late, "[i]", 7), 0);
+    sup_wait_until((load_is_done(s->load), atomic_load(&seen->client_away) > 0 &&
+                                               atomic_load(&seen->worker_away) >= PROCESSES));
+    for (int i = 0; i < CALLS_WHILE_AWAY; i++)
+        for (int k = 0; k < OTHERS; k++) {
+            ck_assert_int_eq(asq_call(s->counters[k], "add", &result, "[i]", 1), 0);
+            take(result, 2 * i + 1);
+            ck_assert_int_eq(asq_call(s->relays[k], "call", &result, "[a, s, [i]]",
+                                      s->counters[(k + 1) % OTHERS], "add", 0),
+                             0);
+            take(result, k == 0 ? 2 * i : 2 * i + 2); /* what the other counter has by now */
+            ck_assert_int_eq(asq_call(s->counters[k], "add", &result, "[i]", 1), 0);
+            take(result, 2 * i + 2);
+        }
+    ck_assert(!load_is_done(s->load));
+    ck_assert_int_eq(asq_result_wait(s->late, 0), ASQ_ETIMEOUT);
+}
+
+static void finish(struct scene *s)
+{
+    load_check(s->load);
+    take(s->late, 7);
+    for (int i = 0; i < OTHERS; i++) {
+        asq_agent_free(s->counters[i]);
+        asq_agent_free(s->relays[i]);
+    }
+    asq_agent_free(s->lost);
+}
+
+/* _i is 0 where the node with the keys of the namespace is lost. */
+START_TEST(calls_of_other_nodes_go_on_while_one_is_dead)
+{
+    struct scene s;
+    set_up(&s, (home_node() + _i) % MASTERS);
+    sup_redis_kill(sup_cluster_node(nodes, s.victim));
+    go_on_without(&s);
+    sup_redis_restart(sup_cluster_node(nodes, s.victim));
+    finish(&s);
+}
+END_TEST
+
+START_TEST(calls_of_other_nodes_go_on_while_one_hangs)
+{
+    struct scene s;
+    set_up(&s, (home_node() + _i) % MASTERS);
+    sup_proc_signal(sup_redis_proc(sup_cluster_node(nodes, s.victim)), SIGSTOP);
+    go_on_without(&s);
+    sup_proc_signal(sup_redis_proc(sup_cluster_node(nodes, s.victim)), SIGCONT);
+    finish(&s);
+}
+END_TEST
+
+/* The replica is stopped, so it cannot take over before the test lets it. */
+START_TEST(calls_of_other_nodes_go_on_until_a_replica_takes_over)
+{
+    struct scene s;
+    set_up(&s, (home_node() + _i) % MASTERS);
+    sup_redis *replica = sup_cluster_node(nodes, s.victim + MASTERS);
+    sup_proc_signal(sup_redis_proc(replica), SIGSTOP);
+    sup_redis_kill(sup_cluster_node(nodes, s.victim));
+    go_on_without(&s);
+    sup_proc_signal(sup_redis_proc(replica), SIGCONT);
+    sup_redis_do(replica, "CLUSTER FAILOVER TAKEOVER");
+    sup_redis_restart(sup_cluster_node(nodes, s.victim)); /* as a replica, which is waited for */
+    finish(&s);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("cluster_nodes");
+    TCase *t = tcase_create("masters");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, begin_masters, end);
+    tcase_add_loop_test(t, calls_of_other_nodes_go_on_while_one_is_dead, 0, OTHERS);
+    tcase_add_loop_test(t, calls_of_other_nodes_go_on_while_one_hangs, 0, OTHERS);
+    suite_add_tcase(s, t);
+    t = tcase_create("replicas");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, begin_with_replicas, end);
+    tcase_add_loop_test(t, calls_of_other_nodes_go_on_until_a_replica_takes_over, 0, OTHERS);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int main(void)
+{
+    if (!sup_cluster_available())
+        return sup_skip("no redis-server with a Cluster of sharded channels");
+    return sup_suite_run(suite());
+}
