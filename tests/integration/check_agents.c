@@ -70,12 +70,17 @@ START_TEST(a_creation_that_fails_is_told_by_ready_or_by_the_first_call)
     ck_assert_code(create_code("Journal", id, journal_args(-1)), ASQ_EUSER(1));
     ck_assert_contains(asq_errmsg(H), "a journal of -1 items cannot be");
     ck_assert_code(create_code("Journal", id, asq_pack("{s:s}", "limit", "x")), ASQ_EARGS);
-    rc = asq_createv(H, "Journal", id, journal_args(0), &a);
-    if (rc == 0) {
-        ck_assert_code(asq_call_wait(a, "push", NULL, "[i]", 1), ASQ_ENOAGENT);
-        asq_agent_free(a);
-    } else {
-        ck_assert_code(rc, ASQ_EUSER(1));
+    /* An owner that hands the partition on meanwhile does not tell the next one why. */
+    for (int tries = 0; tries < 20; tries++) {
+        rc = asq_createv(H, "Journal", id, journal_args(0), &a);
+        if (rc == 0) {
+            ck_assert_code(asq_call_wait(a, "push", NULL, "[i]", 1), ASQ_ENOAGENT);
+            asq_agent_free(a);
+        } else {
+            ck_assert_code(rc, ASQ_EUSER(1));
+        }
+        if (strstr(asq_errmsg(H), "a journal of 0 items cannot be"))
+            break;
     }
     ck_assert_contains(asq_errmsg(H), "a journal of 0 items cannot be");
     /* The id is free again. */
