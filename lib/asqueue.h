@@ -730,6 +730,32 @@ ASQ_API const asq_error *asq_result_error(const asq_result *r);
 typedef void (*asq_result_fn)(asq_result *r, void *user);
 ASQ_API int asq_result_then(asq_result *r, asq_result_fn fn, void *user);
 
+/* What a call emits while it runs (asq_emit), for whoever waits for it.
+ *
+ * asq_result_next gets what is next, in order, from the first value on that is kept; also of a call
+ * that has ended, and of one attached by its id, in as many processes as like. It returns
+ *
+ * - ASQ_NEXT_VALUE: a value, in *ret, which the caller owns;
+ * - ASQ_NEXT_AGAIN: the call runs again, because its worker died, has handed the agent over, or by
+ *   a retry policy. What was got before is void, and the next value is the first of the new run.
+ *   *ret is NULL. Told when the new run emits, or with the end;
+ * - ASQ_NEXT_MISSED: *ret is an int, which the caller owns: so many values that come next are not
+ *   kept any more (see below), or, at the end, were never written because Redis refused them;
+ * - ASQ_NEXT_END: the call has ended, and all that it has emitted was got. *ret is NULL; the
+ *   outcome is there without waiting (asq_result_wait).
+ *
+ * No value is left out without being told, and none comes twice, whatever becomes of connections.
+ * Redis keeps about 1 MiB of the newest values of a call, and only those of its last run; until
+ * the result is freed that the call was made with, unless it is kept (asq_result_keep), and else
+ * for as long as results live. A reader gets them from there when it asks, so a slow one holds up
+ * nobody. Values are no effect of the call: they are seen at once, also of a run that fails.
+ *
+ * In local mode all of it is there when the call has ended, with the same results.
+ * Errors: ASQ_ETIMEOUT (nothing has come yet; ask again), ASQ_EREDIS (this user may not read it),
+ * ASQ_EPROTO (a value cannot be decoded; the next one comes next), ASQ_EINVAL, ASQ_ENOMEM. */
+enum { ASQ_NEXT_END = 0, ASQ_NEXT_VALUE = 1, ASQ_NEXT_AGAIN = 2, ASQ_NEXT_MISSED = 3 };
+ASQ_API int asq_result_next(asq_result *r, asq_value **ret, int64_t timeout_ms);
+
 /* Returns the call's id, by which another process can fetch the result while its record lives;
  * keeps the record, like asq_result_keep. Ask for the id before the result is there, because a
  * fetched record is soon removed unless it is kept. Borrowed from r. */
@@ -1056,6 +1082,15 @@ ASQ_API int asq_step_with(asq_ctx *ctx, const char *name, const asq_step_options
  * the same when the call runs again. Errors as of asq_step. */
 ASQ_API int asq_ctx_now(asq_ctx *ctx, int64_t *ret_ms);
 ASQ_API int asq_ctx_random(asq_ctx *ctx, void *ret, size_t n);
+/* Emits a value while the call runs: a token, a row, a share of the work done, for whoever waits
+ * for the call (asq_result_next). The value is taken, also on failure (NULL: ASQ_ENOMEM). It leaves
+ * within a fraction of a second, together with others. When more than 256 KiB of the call's values
+ * have not reached Redis yet (or the process has 16 MiB of them), the call parks until they have.
+ * A run that is void, because its worker has lost the agent, emits nothing that is seen. Values
+ * that Redis refuses are counted, and the worker logs why.
+ * Errors: ASQ_ELIMIT (more than 64 KiB, encoded), ASQ_ENOMEM, ASQ_EINVAL, and those of every wait;
+ * they are also set as the call's, as by asq_fail. */
+ASQ_API int asq_emit(asq_ctx *ctx, asq_value *value);
 /* Logs a text of up to 2 KiB, with class, agent id and method before it, in the worker's log; in
  * local mode, in the handle's. */
 ASQ_API void asq_ctx_log(asq_ctx *ctx, asq_log_level level, const char *fmt, ...) ASQ_PRINTF(3, 4);

@@ -11,6 +11,7 @@
 #include "client/batch.h"
 #include "client/batch_state.h"
 #include "client/engine.h"
+#include "client/progress.h"
 #include "redis/cmd.h"
 #include "redis/conn.h"
 #include "redis/keys.h"
@@ -166,7 +167,13 @@ static void complete(struct asq__batch *b, struct asq__completing *now,
         now->next = call->next;
         call->batch = NULL;
         call->next = NULL;
+        call->outcome = !result           ? ASQ__OUTCOME_UNKNOWN
+                        : result->failure ? ASQ__OUTCOME_FAILED
+                                          : ASQ__OUTCOME_SUCCEEDED;
+        struct asq__progress *progress = call->progress; /* keeps the call, which may go here */
         call->done(call, result, error);
+        if (progress)
+            asq__progress_ended(progress);
     }
     b->completing = now->outer;
 }
@@ -265,6 +272,38 @@ int asq__batch_add_call(struct asq__batch *b, struct asq__call *call)
     return 0;
 }
 
+static void note(struct asq__call *call, uint32_t index, uint64_t run, uint64_t count)
+{
+    for (; call; call = call->next) {
+        if (call->index != index)
+            continue;
+        call->run = run;
+        call->emitted = count;
+        call->has_emitted |= count > 0;
+        if (count && call->progress)
+            asq__progress_more(call->progress);
+    }
+}
+
+static void note_emitted(struct asq__batch *b, uint32_t index, uint64_t run, uint64_t count)
+{
+    if (index < b->n)
+        note(b->calls[index], index, run, count);
+    note(b->foreign, index, run, count);
+}
+
+/* Tells the calls that wait what they have emitted, before their results. A result without a word
+ * of it is that of a run that has emitted nothing, whatever earlier ones have. */
+static void apply_emitted(struct asq__batch *b, const Asqueue__Results *results)
+{
+    for (size_t i = 0; i < results->n_results; i++)
+        note_emitted(b, results->results[i]->index, 0, 0);
+    for (size_t i = 0; i < results->n_emitted; i++) {
+        const Asqueue__Emitted *e = results->emitted[i];
+        note_emitted(b, e->index, e->run, e->count);
+    }
+}
+
 static void apply_results(struct asq__engine *e, struct asq__batch *b,
                           const Asqueue__Results *results)
 {
@@ -273,6 +312,7 @@ static void apply_results(struct asq__engine *e, struct asq__batch *b,
     if (b->history == ASQ__WAS_SENT && e->ended[b->partition] < b->number)
         e->ended[b->partition] = b->number;
     b->query_at_ms = asq__now_ms_coarse() + (b->quiet_ms = ASQ__QUIET_FIRST_MS);
+    apply_emitted(b, results);
     for (size_t i = 0; i < results->n_results && b->state != ASQ__BATCH_ENDED; i++)
         batch_result(b, results->results[i]);
     if (b->state != ASQ__BATCH_ENDED && batch_is_finished(b))
@@ -372,6 +412,7 @@ void asq__engine_abandon(struct asq__engine *e, struct asq__call *call)
     if (own && (stand_in = malloc(sizeof *stand_in))) {
         *stand_in = *call; /* keeps the batch until the call has ended */
         stand_in->done = on_abandoned_result;
+        stand_in->progress = NULL;
         *at = stand_in;
     } else {
         *at = call->next;

@@ -9,6 +9,7 @@
  *     batch_state.h   takes a batch from state to state
  *     batch.c         applies results, completes calls
  *     forget.c        removes records
+ *     progress.c      reads what calls emit
  *     hearing.c       in a Cluster: subscribes to the pushes of the partitions that are called
  */
 #ifndef ASQ_CLIENT_BATCH_H
@@ -176,13 +177,14 @@ struct asq__engine {
     /* [partition]: its slot of a Cluster moves, or its node takes nothing now, so its batches wait
      * until the next tick; `moves`: one does. */
     bool *moving, moves;
-    struct asq__list fetches; /* queued reads of records */
-    size_t fetching;          /* bytes of replies under way, estimated */
-    size_t fetch_guess;       /* estimated size of a record that was not read yet */
-    bool only_get, no_get;    /* the user may not run GETRANGE; may not run GET either */
-    bool no_eval;             /* the user may not run scripts */
-    bool reading_entry;       /* a large entry is being read because there.lua may not run */
-    unsigned denied_logged;   /* bits: enum asq__denied */
+    struct asq__list fetches;  /* queued reads of records */
+    size_t fetching;           /* bytes of replies under way, estimated */
+    size_t fetch_guess;        /* estimated size of a record that was not read yet */
+    bool only_get, no_get;     /* the user may not run GETRANGE; may not run GET either */
+    bool no_eval;              /* the user may not run scripts */
+    bool reading_entry;        /* a large entry is being read because there.lua may not run */
+    unsigned denied_logged;    /* bits: enum asq__denied */
+    struct asq__list progress; /* reads of what calls emit that have got nothing yet */
     /* Pending taken.lua queries, which block the sending to the partitions that they ask. */
     struct asq__list queries;
     /* [partition]: number of the round of queries that it waits for; 0: none. */

@@ -9,6 +9,7 @@
 #include "asqueue.h"
 #include "client/batch.h"
 #include "client/engine.h"
+#include "client/progress.h"
 #include "redis/cmd.h"
 #include "redis/redis.h"
 #include "redis/redis_clock.h"
@@ -59,6 +60,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
     if (e->config.record_ms &&
         asq__now_ms_coarse() - e->renewed_ms > e->config.record_ms / RENEWALS)
         asq__engine_refresh_pinned(e);
+    asq__progress_read_all(e);
     asq__engine_flush_unlinks(e);
     asq__hearing_tick(e);
 }
@@ -90,6 +92,7 @@ void asq__engine_up(struct asq__engine *e)
     asq__engine_refresh_pinned(e);
     asq__engine_resend(e, NULL);
     query_watched(e, NULL);
+    asq__progress_read_all(e);
 }
 
 void asq__engine_parts_up(struct asq__engine *e, const bool *parts)
@@ -100,6 +103,7 @@ void asq__engine_parts_up(struct asq__engine *e, const bool *parts)
     asq__engine_refresh_pinned(e);
     asq__engine_resend(e, parts);
     query_watched(e, parts);
+    asq__progress_read_all(e);
 }
 
 void asq__engine_parts_down(struct asq__engine *e, const bool *parts)
@@ -184,6 +188,7 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     asq__list_init(&e->foreign);
     asq__list_init(&e->watch);
     asq__list_init(&e->ended_batches);
+    asq__list_init(&e->progress);
     asq__list_init(&e->queries);
     asq__list_init(&e->fetches);
     ev_timer_init(&e->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
@@ -214,6 +219,7 @@ void asq__engine_free(struct asq__engine *e)
     asq__engine_forget_queries(e);
     asq__engine_forget_fetches(e, NULL);
     asq__table_each(&e->batches, close_batch, e);
+    asq__progress_close(e);
     while ((node = asq__list_pop(&e->ended_batches))) /* the last pending reply frees each */
         ASQ__CONTAINER(node, struct asq__batch, order)->engine = NULL;
     asq__assert(e->unfinished == 0 && e->unaccepted == 0 && e->backlog == 0);

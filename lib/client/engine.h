@@ -23,17 +23,26 @@ struct asq__buf;
 struct asq__call;
 struct asq__call_id;
 struct asq__engine;
+struct asq__progress;
 struct ev_loop;
 
 /* Exactly one of result and error is not NULL; both are borrowed. */
 typedef void (*asq__call_fn)(struct asq__call *call, const Asqueue__Result *result,
                              const asq_error *error);
 
+/* How a call has ended, as its result says; UNKNOWN: it has none, or has not ended. */
+enum asq__outcome { ASQ__OUTCOME_UNKNOWN, ASQ__OUTCOME_FAILED, ASQ__OUTCOME_SUCCEEDED };
+
 struct asq__call {
     asq__call_fn done;
     struct asq__batch *batch; /* NULL when not under way */
     uint32_t index;
     struct asq__call *next; /* the next waiter for the same batch */
+    /* What a run of it has emitted, as told last; with its outcome, of the last run. */
+    uint64_t run, emitted;
+    bool has_emitted; /* some run of it has */
+    enum asq__outcome outcome;
+    struct asq__progress *progress; /* reads what it emits; NULL: nobody wants it now */
 };
 
 /* Whether this process holds the lease under which a method has made its batch. */

@@ -29,6 +29,7 @@
 struct asq__job;
 struct asq__own_series;
 struct asq__own_stats;
+struct asq__progress;
 struct asq__registry;
 struct asq__span;
 struct asq__step_log;
@@ -66,6 +67,13 @@ struct asq__mode {
     /* Keeps further records. binds: what the method sends later waits until Redis has them. wait:
      * returns then. NULL: the mode has none. */
     int (*record_steps)(asq *h, const void *records, size_t n, bool binds, bool wait);
+    /* Of a method's handle: sends an encoded value to whoever waits for the call. May park it. */
+    int (*emit)(asq *h, const void *value, size_t n);
+    /* Reads on what the call of r emits, into r->progress, which is there some time later. NULL:
+     * all of it is there with the result. */
+    int (*read_emitted)(asq *h, asq_result *r);
+    /* Removes what the call of r has emitted. NULL: its TTL does it. */
+    void (*forget_emitted)(asq *h, asq_result *r);
     /* Ends the mode; completes unfinished calls with ASQ_ECLOSED. Not 0: Redis has not accepted all
      * calls; the handle's error says how many. */
     int (*close)(asq *h);
@@ -118,8 +126,9 @@ struct asq {
     const Asqueue__Trace *outer_trace;
     /* Inside a method: its steps and statements; NULL: none yet. */
     struct asq__step_log *steps;
-    uint64_t ids;     /* made for new agents in this run */
-    uint32_t retries; /* failed runs before this one, whose ids and nested calls are other ones */
+    asq_result *outer; /* local mode: of the call whose method's handle this is; borrowed */
+    uint64_t ids;      /* made for new agents in this run */
+    uint32_t retries;  /* failed runs before this one, whose ids and nested calls are other ones */
 };
 
 struct asq_agent {
@@ -159,6 +168,7 @@ struct asq_result {
     asq_result_fn fn;
     void *user;
     asq_group *group;
+    struct asq__progress *progress; /* what it emits, once that is asked for; or NULL */
 };
 
 /* Open a handle in local mode; see ../open.c. */
@@ -240,6 +250,13 @@ static inline bool asq__result_is_done(const asq_result *r)
 {
     return atomic_load_explicit(&r->completed, memory_order_acquire);
 }
+
+/* emit.c: returns what the call of r emits, made when it is asked for first; NULL: no memory. */
+struct asq__progress *asq__result_progress(asq_result *r);
+void asq__result_free_progress(asq_result *r);
+/* Wakes whoever waits for what the call of a result emits, see asq__progress.arrived. */
+enum asq__wait asq__emit_wait_results(bool (*ready)(void *arg), const void *arg, asq__wait_fn visit,
+                                      void *user);
 
 /* agent.c: as asq__results_check. */
 int asq__agents_check(asq_agent *const *agents, size_t n, const char *function);

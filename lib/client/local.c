@@ -17,6 +17,7 @@
 #include "client/model.h"
 #include "client/object.h"
 #include "client/plugin.h"
+#include "client/progress.h"
 #include "client/retry.h"
 #include "client/step_log.h"
 #include "client/tracer.h"
@@ -183,6 +184,8 @@ static bool wants_retry(asq_ctx *ctx, const Asqueue__Job *job, struct asq__effec
     ctx->h->retries++;
     asq__step_log_free(ctx->h->steps); /* the next run begins anew */
     ctx->h->steps = NULL;
+    if (ctx->h->outer->progress)
+        asq__emitted_reset(&ctx->h->outer->progress->got);
     return true;
 }
 
@@ -259,6 +262,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
     if (ctx.h) {
         ctx.h->deadline_ms = ctx.deadline_ms;
         ctx.h->outer_trace = ctx.trace;
+        ctx.h->outer = r;
     }
     struct asq__buf inputs;
     asq__buf_init(&inputs, h->max_message_size);
@@ -308,6 +312,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         ctx.h->closed = true;
         ctx.h->chain = NULL;
         ctx.h->outer_trace = NULL;
+        ctx.h->outer = NULL;
         asq__handle_unref(ctx.h);
     }
     free(links);
@@ -423,9 +428,22 @@ static int local_attach(asq *h, asq_result *r)
         return 0;
     }
     asq_result *source = ASQ__CONTAINER(node, struct kept, node)->result;
+    struct asq__progress *from = source->progress;
+    struct asq__progress *to = from ? asq__result_progress(r) : NULL;
+    if (from && (!to || asq__emitted_copy(&to->got, &from->got) < 0))
+        return asq__fail_memory(h);
     asq__result_set(r, source->value ? asq_value_copy(source->value) : NULL,
                     source->error ? &source->error->pub : NULL);
     return 0;
+}
+
+/* Keeps a value with the result. The caller sees it when the call has ended. */
+static int local_emit(asq *h, const void *value, size_t n)
+{
+    struct asq__progress *p = h->outer ? asq__result_progress(h->outer) : NULL;
+    if (!h->outer)
+        return asq__fail(h, ASQ_ECLOSED, "the method has ended");
+    return !p || asq__emitted_add(&p->got, value, n) < 0 ? asq__fail_memory(h) : 0;
 }
 
 static int local_cancel(asq *h, asq_result *r)
@@ -492,6 +510,7 @@ const struct asq__mode asq__local_mode = {
     .keep = local_keep,
     .cancel = local_cancel,
     .attach_ev = local_attach_ev,
+    .emit = local_emit,
     .unseen = asq__handle_note_unseen,
     .close = local_close,
 };

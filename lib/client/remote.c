@@ -13,6 +13,7 @@
 #include "client/engine.h"
 #include "client/handle.h"
 #include "client/own_stats.h"
+#include "client/progress.h"
 #include "client/remote.h"
 #include "redis/barrier.h"
 #include "redis/conn.h"
@@ -442,6 +443,27 @@ static int remote_cancel(asq *h, asq_result *res)
                   : 0;
 }
 
+static void emitted_arrived(struct asq__progress *p)
+{
+    if (!p->asking)
+        asq_result_free(ASQ__CONTAINER(p->call, asq_result, call));
+}
+
+static int remote_read_emitted(asq *h, asq_result *res)
+{
+    struct remote *r = h->impl;
+    res->progress->arrived = emitted_arrived;
+    asq__result_ref(res);
+    asq__progress_want(r->engine, res->progress, asq__result_is_done(res));
+    return 0;
+}
+
+static void remote_forget_emitted(asq *h, asq_result *res)
+{
+    struct remote *r = h->impl;
+    asq__engine_forget_emitted(r->engine, &res->id);
+}
+
 static int remote_attach_ev(asq *h, struct ev_loop *loop)
 {
     struct remote *r = h->impl;
@@ -526,6 +548,8 @@ const struct asq__mode asq__remote_mode = {
     .keep = remote_keep,
     .cancel = remote_cancel,
     .attach_ev = remote_attach_ev,
+    .read_emitted = remote_read_emitted,
+    .forget_emitted = remote_forget_emitted,
     .unseen = asq__handle_note_unseen,
     .close = remote_close,
 };

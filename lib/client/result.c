@@ -77,6 +77,11 @@ void asq_result_free(asq_result *r)
         asq__span_free(r->span);
     if (r->series)
         asq__own_stats_drop(r);
+    if (r->progress)
+        asq__result_free_progress(r);
+    if (r->call.has_emitted && !r->keep && !r->foreign && !r->h->closed &&
+        r->h->mode->forget_emitted)
+        r->h->mode->forget_emitted(r->h, r);
     asq__handle_unref(r->h);
     free(r);
 }
@@ -470,7 +475,9 @@ enum asq__wait asq__wait_results(bool (*ready)(void *arg), const void *arg, asq_
         return visit_many(arg, ASQ__WAIT_ALL, visit, user);
     if (ready == any_done)
         return visit_many(arg, ASQ__WAIT_ANY, visit, user);
-    enum asq__wait kind = asq__group_wait_results(ready, arg, visit, user);
+    enum asq__wait kind = asq__emit_wait_results(ready, arg, visit, user);
+    if (kind == ASQ__WAIT_OTHER)
+        kind = asq__group_wait_results(ready, arg, visit, user);
     return kind != ASQ__WAIT_OTHER ? kind : asq__gather_wait_results(ready, arg, visit, user);
 }
 

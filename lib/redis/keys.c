@@ -169,13 +169,25 @@ size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char 
     return OF_PARTITION(k, partition, "later:jobs", out);
 }
 
-size_t asq__keys_steps(const struct asq__keys *k, uint32_t partition, const char *call, char *out)
+/* Writes "asq:{N.p}:k:CALL"; kind is "k:". */
+static size_t put_call_key(const struct asq__keys *k, uint32_t partition, const char *kind,
+                           const char *call, char *out)
 {
-    char *p = put_partition_key(k, partition, "s:", 2, out);
+    char *p = put_partition_key(k, partition, kind, 2, out);
     size_t n = strlen(call), room = ASQ__KEY_MAX - 1 - (size_t) (p - out);
     p = put(p, call, n < room ? n : room);
     *p = '\0';
     return (size_t) (p - out);
+}
+
+size_t asq__keys_steps(const struct asq__keys *k, uint32_t partition, const char *call, char *out)
+{
+    return put_call_key(k, partition, "s:", call, out);
+}
+
+size_t asq__keys_emitted(const struct asq__keys *k, uint32_t partition, const char *call, char *out)
+{
+    return put_call_key(k, partition, "p:", call, out);
 }
 
 size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,

@@ -49,6 +49,9 @@ size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out)
 size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char *out);
 /* Records of a call's steps. call: a call id, as text. */
 size_t asq__keys_steps(const struct asq__keys *k, uint32_t partition, const char *call, char *out);
+/* Values that a call has emitted. */
+size_t asq__keys_emitted(const struct asq__keys *k, uint32_t partition, const char *call,
+                         char *out);
 /* batch: 16 bytes. */
 size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,
                         char *out);

@@ -39,6 +39,7 @@ const char *asq__script_text(enum asq__script script)
     case ASQ__SCRIPT_FIELDS: return asq__lua_fields;
     case ASQ__SCRIPT_LEASES: return asq__lua_leases;
     case ASQ__SCRIPT_STATS: return asq__lua_stats;
+    case ASQ__SCRIPT_EMIT: return asq__lua_emit;
     case ASQ__SCRIPTS: break;
     }
     return NULL;

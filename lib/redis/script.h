@@ -23,6 +23,7 @@ enum asq__script {
     ASQ__SCRIPT_FIELDS,
     ASQ__SCRIPT_LEASES,
     ASQ__SCRIPT_STATS,
+    ASQ__SCRIPT_EMIT,
     ASQ__SCRIPTS
 };
 

@@ -356,6 +356,18 @@ void asq__result_put_failure(uint32_t index, const asq_error *error, bool refuse
         written_to(out, write_message(p, TAG_RESULTS_RESULT, &m.base));
 }
 
+void asq__results_put_emitted(uint32_t index, uint64_t run, uint64_t count, struct asq__buf *out)
+{
+    Asqueue__Emitted m;
+    asqueue__emitted__init(&m);
+    m.index = index;
+    m.run = run;
+    m.count = count;
+    uint8_t *p = asq__buf_reserve(out, message_size(&m.base));
+    if (p)
+        written_to(out, write_message(p, TAG_RESULTS_EMITTED, &m.base));
+}
+
 int asq__results_decode(const void *data, size_t n, struct asq__arena *arena,
                         Asqueue__Results **ret, char *err, size_t errlen)
 {

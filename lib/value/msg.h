@@ -86,6 +86,8 @@ void asq__results_announce(const uint8_t batch[ASQ__BATCH_ID], uint64_t upto, ui
                            struct asq__buf *out);
 /* Appends the results of another batch, for the same client. */
 void asq__results_add_other(const void *frame, size_t n, struct asq__buf *out);
+/* Appends how many values a run of a call has emitted so far. */
+void asq__results_put_emitted(uint32_t index, uint64_t run, uint64_t count, struct asq__buf *out);
 int asq__results_decode(const void *data, size_t n, struct asq__arena *arena,
                         Asqueue__Results **ret, char *err, size_t errlen);
 /* Makes an error of f, from which it borrows. */

@@ -38,6 +38,7 @@ enum {
     TAG_RESULTS_OTHER = 3 << 3 | 2,
     TAG_RESULTS_UPTO = 4 << 3,
     TAG_RESULTS_SIZE = 5 << 3,
+    TAG_RESULTS_EMITTED = 6 << 3 | 2,
 
     TAG_RESULT_INDEX = 1 << 3,
     TAG_RESULT_VALUE = 2 << 3 | 2,

@@ -32,6 +32,7 @@
 #include "worker/deadlock.h"
 #include "worker/delay.h"
 #include "worker/dispatch.h"
+#include "worker/emits.h"
 #include "worker/entries.h"
 #include "worker/exec/exec.h"
 #include "worker/exec/pool.h"
@@ -595,6 +596,7 @@ static bool end_run(struct asq__run *run)
         atomic_fetch_add(&w->failures, 1);
     if (run->times.began_ns)
         asq__measure_end(run, error ? error->code : 0);
+    asq__emits_end(run);
     asq__nested_end(run);
     if (asq__actor_is_orphan(a) || !asq__partition_is_owned(p)) {
         for (size_t i = 0; i < run->ninner; i++)

@@ -36,6 +36,7 @@
 #include "worker/core/stream_id.h"
 #include "worker/delay.h"
 #include "worker/dispatch.h"
+#include "worker/emits.h"
 #include "worker/entries.h"
 #include "worker/inputs.h"
 #include "worker/later_clock.h"
@@ -290,6 +291,7 @@ static void drop(struct asq__partition *p)
 {
     asq__reader_remove(p);
     asq__steps_drop(p);
+    asq__emits_drop(p);
     asq__nested_drop_deferred(p);
     asq__backlog_drop(p);
     asq__later_close(p);
@@ -452,6 +454,9 @@ int asq__partitions_init(struct asq__process *w)
         asq__list_init(&p->postponed);
         asq__list_init(&p->deferred);
         asq__list_init(&p->recording);
+        asq__list_init(&p->emits);
+        asq__list_init(&p->emit_flushes);
+        asq__list_init(&p->emitting);
         asq__list_init(&p->claim);
         asq__list_init(&p->fenced);
         asq__list_init(&p->drained);

@@ -41,6 +41,7 @@
 #include "worker/core/actors.h"
 #include "worker/deadlock.h"
 #include "worker/dispatch.h"
+#include "worker/emits.h"
 #include "worker/exec/pool.h"
 #include "worker/handover.h"
 #include "worker/inputs.h"
@@ -184,6 +185,8 @@ static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
     asq__backlog_run_due(w);
     asq__fetch_snapshots(w);
     asq__result_reads_send(w);
+    if (!asq__list_empty(&w->emitting))
+        asq__emits_send(w);
     asq__commits_send(w);
     if (asq__actors_are_crowded(&w->actors))
         asq__actor_memory_evict(w);
@@ -480,6 +483,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     w->mailbox_hooks = &asq__dispatch_hooks;
     w->cancel = asq__wcall_cancel;
     asq__list_init(&w->fetching);
+    asq__emits_init(w);
     asq__list_init(&w->leaving);
     asq__list_init(&w->result_reads);
     asq__list_init(&w->inputs_waiting);

@@ -13,11 +13,13 @@
 #include "client/engine.h"
 #include "client/handle.h"
 #include "client/object.h"
+#include "client/progress.h"
 #include "redis/timer.h"
 #include "value/clock.h"
 #include "value/list.h"
 #include "worker/core/entry.h"
 #include "worker/core/mailbox.h"
+#include "worker/emits.h"
 #include "worker/exec/fiber.h"
 #include "worker/exec/pool.h"
 #include "worker/exec/run.h"
@@ -138,13 +140,27 @@ enum asq__wait asq__nested_waits_for(const struct asq__run *run, asq__wait_fn vi
 
 /* ---- results made elsewhere, cancelling ---- */
 
-enum ask { ASK_ATTACH, ASK_CANCEL };
+enum ask { ASK_ATTACH, ASK_CANCEL, ASK_EMITTED };
 
 struct query {
     struct asq__handover handover;
     enum ask ask;
     asq_result *result; /* a reference */
 };
+
+/* Wakes a method that waits for what a call emits. */
+static void emitted_arrived(struct asq__progress *p)
+{
+    asq_result *r = ASQ__CONTAINER(p->call, asq_result, call);
+    struct asq__nested *n = r->h->impl;
+    if (n->run && asq__run_is_parked(n->run) && n->ready(n->arg)) {
+        n->run->wait_rc = 0;
+        ev_timer_stop(n->w->loop, &n->timer);
+        n->w->run_hooks->unpark(n->run);
+    }
+    if (!p->asking)
+        asq_result_free(r);
+}
 
 static void ask_on_loop(struct asq__handover *h)
 {
@@ -159,6 +175,9 @@ static void ask_on_loop(struct asq__handover *h)
             asq_error error = { rc, "the result cannot be awaited", "", "", "", "", "" };
             asq__nested_call_done(&r->call, NULL, &error);
         }
+    } else if (q->ask == ASK_EMITTED) {
+        r->progress->arrived = emitted_arrived; /* lets go of the reference */
+        asq__progress_want(n->w->engine, r->progress, asq__result_is_done(r));
     } else {
         asq__engine_cancel(n->w->engine, &r->id);
         asq_result_free(r);
@@ -188,6 +207,11 @@ static int nested_attach(asq *h, asq_result *r)
 static int nested_cancel(asq *h, asq_result *r)
 {
     return ask_loop(h, r, ASK_CANCEL);
+}
+
+static int nested_read_emitted(asq *h, asq_result *r)
+{
+    return ask_loop(h, r, ASK_EMITTED);
 }
 
 static void nested_keep(asq *h, asq_result *r)
@@ -239,6 +263,8 @@ static const struct asq__mode nested_mode = {
     .keep = nested_keep,
     .cancel = nested_cancel,
     .attach_ev = nested_attach_ev,
+    .emit = asq__nested_emit,
+    .read_emitted = nested_read_emitted,
     .unseen = asq__nested_unseen,
     .load_steps = asq__nested_load_steps,
     .record_steps = asq__nested_record_steps,
@@ -295,6 +321,7 @@ asq *asq__nested_handle(asq_ctx *ctx)
     pthread_mutex_init(&n->lock, NULL);
     asq__list_init(&n->completed);
     asq__list_init(&n->steps.node);
+    atomic_init(&n->emit_bytes, 0);
     n->wait.handle = wait_on_loop;
     ev_timer_init(&n->timer, on_timer, 0., 0.);
     n->timer.data = n;

@@ -44,6 +44,7 @@ struct asq__nested {
         uint64_t seq;          /* of the commit that is waited for */
     } steps;
     struct asq__steps_load *loading; /* of an earlier run's records; or NULL */
+    atomic_size_t emit_bytes;        /* of emitted values that Redis has not acknowledged */
     /* The wait; see above. */
     struct asq__handover wait;
     bool (*ready)(void *arg);

@@ -102,11 +102,17 @@ struct asq__partition {
      * time. 0: it does not. */
     int64_t refused_since_ms;
     uint64_t refused_seq, refused_taken;
-    bool recovering;            /* a commit's outcome is unknown: read the lease first */
-    bool asking;                /* the read of the lease is under way */
-    struct asq__list deferred;  /* deferred nested batches: each waits for a commit */
-    struct asq__list recording; /* runs that wait for records of their steps; of steps.c */
-    int64_t drain_patience_ms;  /* DRAINING: until then only calls of active runs start */
+    bool recovering;               /* a commit's outcome is unknown: read the lease first */
+    bool asking;                   /* the read of the lease is under way */
+    struct asq__list deferred;     /* deferred nested batches: each waits for a commit */
+    struct asq__list recording;    /* runs that wait for records of their steps; of steps.c */
+    struct asq__list emits;        /* runs with emitted values that have not left; of emits.c */
+    struct asq__list emit_flushes; /* such values that Redis has not acknowledged, in order */
+    /* In process->emitting while it has one or the other to send. */
+    struct asq__list emitting;
+    bool emit_now;             /* a run has ended: what it has emitted leaves before its commit */
+    int64_t emit_retry_ms;     /* Redis has refused some: when it is tried again; 0: at once */
+    int64_t drain_patience_ms; /* DRAINING: until then only calls of active runs start */
     int64_t drain_deadline_ms;
     /* Lease as last read, under any owner. */
     char *seen_owner, *seen_token;

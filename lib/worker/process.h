@@ -155,6 +155,10 @@ struct asq__process {
     struct asq__list ready;           /* partitions with commits to send */
     struct asq__list fetching;        /* partitions with snapshots to fetch */
     size_t fetching_bytes;            /* bytes that fetches under way may bring */
+    struct asq__list emitting;        /* partitions with emitted values to send; of emits.c */
+    ev_timer emit;                    /* sends them, later */
+    int64_t emit_next_ms;             /* when values leave next; monotonic */
+    atomic_size_t emit_bytes;         /* of those that Redis has not acknowledged */
     struct asq__list inputs_waiting;  /* inputs that wait for room, first in, first out */
     struct asq__list inputs_admitted; /* inputs that may exceed the bound */
     size_t input_bytes;               /* of results held as inputs; also in held_bytes */

@@ -104,21 +104,14 @@ void asq__push_to_all(const struct asq__entry *e, const void *data, size_t n)
     }
 }
 
-/* ---- results of a commit that replicas have ---- */
+/* ---- frames of several batches, gathered for each client ---- */
 
 enum {
-    GROUPS = 8,            /* clients whose results are gathered at a time */
     GATHERED = 64 * 1024,  /* bytes pushed together */
     GATHERED_FRAME = 16384 /* a larger frame is pushed alone, because joining would copy it */
 };
 
-/* Results of several batches for one client. */
-struct group {
-    const char *client;
-    struct asq__buf frames;
-};
-
-static void push_group(struct asq__partition *p, struct group *g)
+static void push_group(struct asq__partition *p, struct asq__push_group *g)
 {
     if (g->frames.len && !g->frames.error)
         asq__push(p, g->client, g->frames.data, g->frames.len);
@@ -127,11 +120,11 @@ static void push_group(struct asq__partition *p, struct group *g)
 }
 
 /* Returns the client's group, made if there is none; the first one leaves if all are taken. */
-static struct group *group_of(struct asq__partition *p, struct group groups[GROUPS],
-                              const char *client)
+static struct asq__push_group *group_of(struct asq__partition *p, struct asq__push_group *groups,
+                                        const char *client)
 {
-    struct group *free_one = NULL;
-    for (int i = 0; i < GROUPS; i++) {
+    struct asq__push_group *free_one = NULL;
+    for (int i = 0; i < ASQ__PUSH_GROUPS; i++) {
         if (groups[i].client && strcmp(groups[i].client, client) == 0)
             return &groups[i];
         if (!groups[i].client)
@@ -146,7 +139,7 @@ static struct group *group_of(struct asq__partition *p, struct group groups[GROU
     return free_one;
 }
 
-static void push_frame(struct asq__partition *p, struct group groups[GROUPS], const char *client,
+static void push_frame(struct asq__partition *p, struct asq__push_group *groups, const char *client,
                        const uint8_t batch[ASQ__BATCH_ID], const struct asq__buf *frame)
 {
     if (!*client)
@@ -162,7 +155,7 @@ static void push_frame(struct asq__partition *p, struct group groups[GROUPS], co
     } else if (frame->len > GATHERED_FRAME) {
         asq__push(p, client, frame->data, frame->len);
     } else {
-        struct group *g = group_of(p, groups, client);
+        struct asq__push_group *g = group_of(p, groups, client);
         if (g->frames.len == 0)
             asq__buf_put(&g->frames, frame->data, frame->len);
         else
@@ -172,18 +165,26 @@ static void push_frame(struct asq__partition *p, struct group groups[GROUPS], co
     }
 }
 
-void asq__push_results(const struct asq__commit *c)
+void asq__push_gather(struct asq__push_group groups[ASQ__PUSH_GROUPS], const struct asq__entry *e,
+                      const struct asq__buf *frame)
 {
-    struct group groups[GROUPS] = { 0 };
-    struct asq__partition *p = c->part;
-    for (size_t i = 0; i < c->npieces; i++) {
-        const struct asq__entry *e = c->pieces[i].entry;
-        const uint8_t *batch = e->batch->id.data;
-        push_frame(p, groups, e->batch->reply, batch, &c->pieces[i].frame);
-        for (size_t k = 0; k < e->nchannels; k++)
-            push_frame(p, groups, e->channels[k], batch, &c->pieces[i].frame);
-    }
-    for (int i = 0; i < GROUPS; i++)
+    const uint8_t *batch = e->batch->id.data;
+    push_frame(e->part, groups, e->batch->reply, batch, frame);
+    for (size_t i = 0; i < e->nchannels; i++)
+        push_frame(e->part, groups, e->channels[i], batch, frame);
+}
+
+void asq__push_gathered(struct asq__partition *p, struct asq__push_group groups[ASQ__PUSH_GROUPS])
+{
+    for (int i = 0; i < ASQ__PUSH_GROUPS; i++)
         if (groups[i].client)
             push_group(p, &groups[i]);
+}
+
+void asq__push_results(const struct asq__commit *c)
+{
+    struct asq__push_group groups[ASQ__PUSH_GROUPS] = { 0 };
+    for (size_t i = 0; i < c->npieces; i++)
+        asq__push_gather(groups, c->pieces[i].entry, &c->pieces[i].frame);
+    asq__push_gathered(c->part, groups);
 }

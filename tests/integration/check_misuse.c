@@ -136,6 +136,7 @@ FN(asq_delete, REFUSED(asq_delete(NULL, 0)))
 FN(asq_delete_async, REFUSED(asq_delete_async(NULL, RET(asq_result *)));
    REFUSED(asq_delete_async(agent, NULL)))
 FN(asq_detach_ev, REFUSED(asq_detach_ev(NULL)))
+FN(asq_emit, REFUSED(asq_emit(NULL, asq_value_int(1))); REFUSED(asq_emit(NULL, NULL)))
 FN(asq_errmsg, NEUTRAL(*asq_errmsg(NULL)))
 FN(asq_error_name, NEUTRAL(asq_error_name(12345) == NULL))
 FN(asq_error_number, NEUTRAL(asq_error_number(NULL) == 0))
@@ -198,6 +199,8 @@ FN(asq_result_free, DONE(asq_result_free(NULL)))
 FN(asq_result_id, NEUTRAL(strcmp(asq_result_id(NULL), "") == 0))
 FN(asq_result_int, REFUSED(asq_result_int(NULL, NULL)); REFUSED(asq_result_int(result, NULL)))
 FN(asq_result_keep, REFUSED(asq_result_keep(NULL)))
+FN(asq_result_next, REFUSED(asq_result_next(NULL, NULL, 0));
+   REFUSED(asq_result_next(result, NULL, 0)))
 FN(asq_result_string, REFUSED(asq_result_string(NULL, NULL)))
 FN(asq_result_take, REFUSED(asq_result_take(NULL, NULL)); REFUSED(asq_result_take(result, NULL)))
 FN(asq_result_then, REFUSED(asq_result_then(NULL, NULL, NULL));
@@ -339,6 +342,7 @@ static const struct nulls all[] = {
     N(asq_delete),
     N(asq_delete_async),
     N(asq_detach_ev),
+    N(asq_emit),
     N(asq_errmsg),
     N(asq_error_name),
     N(asq_error_number),
@@ -390,6 +394,7 @@ static const struct nulls all[] = {
     N(asq_result_id),
     N(asq_result_int),
     N(asq_result_keep),
+    N(asq_result_next),
     N(asq_result_string),
     N(asq_result_take),
     N(asq_result_then),

@@ -115,6 +115,8 @@ running "$other" || fail "a worker of other was stopped" "$tmp/other.log"
 echo "a client"
 can client XADD "asq:{default.$p}:jobs" 0-0 call x batch x # an id that Redis refuses
 can client GET "asq:{default.$p}:r:0123456789abcdef"
+can client XRANGE "asq:{default.$p}:p:$p-0123456789abcdef0123456789abcdef-0" - +
+cannot client XADD "asq:{default.$p}:p:$p-0123456789abcdef0123456789abcdef-0" '*' v forged
 cannot client HSET "asq:{default.$p}:agents" tally x
 cannot client HGET "asq:{default.$p}:agents" tally
 cannot client HSET "asq:{default.$p}:lease" token x
@@ -149,6 +151,8 @@ cannot client EVAL "return redis.call('XADD', KEYS[1], '*', 'batch', 'x')" 1 "as
 echo "an operator"
 can operator HGET "asq:{default.$p}:agents" tally
 can operator HGETALL "asq:{default.$p}:lease"
+can operator XRANGE "asq:{default.$p}:p:$p-0123456789abcdef0123456789abcdef-0" - +
+cannot operator XADD "asq:{default.$p}:p:$p-0123456789abcdef0123456789abcdef-0" '*' v forged
 cannot operator HSET "asq:{default.$p}:agents" tally x
 cannot operator HDEL "asq:{default.$p}:agents" tally
 cannot operator UNLINK "asq:{default.$p}:agents"

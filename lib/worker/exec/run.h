@@ -21,6 +21,7 @@
 #include "worker/process.h"
 
 struct asq__actor;
+struct asq__emits;
 struct asq__fiber;
 struct asq__nested;
 struct asq__series;
@@ -69,7 +70,10 @@ struct asq__run {
     enum asq__run_stage stage;
     int wait_rc;           /* outcome of its wait */
     uint64_t recorded_seq; /* of the commit with its last step; 0: none */
-    uint64_t wait;         /* number of its wait, unique in this process */
+    /* What it has emitted: the number of the run in its stream, and how many values. */
+    uint64_t emit_run, emitted;
+    struct asq__emits *emits; /* those that have not left yet, and more; of emits.c; or NULL */
+    uint64_t wait;            /* number of its wait, unique in this process */
     struct asq__run_times times;
     struct asq__span *span;   /* what is recorded of it; NULL: nothing */
     struct asq__fiber *fiber; /* while parked */
