@@ -689,6 +689,75 @@ ASQ_API int asq_broadcast(asq_agent *const *agents, size_t n, const char *method
                           asq_result **ret);
 
 /* ------------------------------------------------------------------------------------------------
+ * Timers
+ *
+ * A timer of an agent calls a method of it: at a time, at intervals, or as a cron expression says.
+ * Timers are kept in Redis with the agent, and end with it. Each time is fired exactly once,
+ * whatever dies, by the worker that owns the agent; the call is one without a result, as of
+ * asq_send, so a failure is logged and kept. The clock is that of Redis: times are not late by what
+ * earlier calls took, but they move with the clock if somebody sets it. While no worker runs, times
+ * are missed; `missed` says what becomes of them. In local mode timers are fired when the program
+ * calls a method or waits in a function of the library.
+ *
+ * Cron expressions are "MINUTE HOUR DAY MONTH WEEKDAY" with lists, ranges, steps and names
+ * ("0 9 * * mon-fri"), or @hourly, @daily, @weekly, @monthly, @yearly, in a zone of the system's
+ * database. When its clocks change by less than 3 hours, the rule is that of cron(8): an expression
+ * with * in minute or hour follows the clock, so it leaves out what is skipped, and is due again
+ * in the hour that comes twice. Any other one is due once: a time that is skipped at the moment of
+ * the change, one that comes twice the first time.
+ */
+
+/* What a timer does while its last call has not ended. */
+typedef enum asq_overlap {
+    ASQ_OVERLAP_QUEUE, /* calls, and the call waits for its turn */
+    ASQ_OVERLAP_SKIP,  /* does not call this time */
+    ASQ_OVERLAP_CANCEL /* cancels the last call, and calls; of times due together, for the last */
+} asq_overlap;
+
+/* What becomes of times that have passed when a worker comes. */
+typedef enum asq_missed {
+    ASQ_MISSED_ONE, /* one call for all of them */
+    ASQ_MISSED_ALL, /* a call for each */
+    ASQ_MISSED_SKIP /* none for those that are late by more than 10 s */
+} asq_missed;
+
+/* When a timer fires: one of every_ms, at_ms, cron. */
+typedef struct asq_timer {
+    size_t size;      /* set by ASQ_TIMER_INIT */
+    int64_t every_ms; /* interval, 100 ms and more; the first time is one interval from now */
+    int64_t at_ms;    /* Unix time in ms; the timer is gone when it has fired */
+    const char *cron; /* an expression */
+    const char *zone; /* of cron, as Europe/Berlin; NULL: UTC */
+    asq_overlap overlap;
+    asq_missed missed;
+} asq_timer;
+#define ASQ_TIMER_INIT                                                                             \
+    {                                                                                              \
+        sizeof(asq_timer), 0, 0, NULL, NULL, ASQ_OVERLAP_QUEUE, ASQ_MISSED_ONE                     \
+    }
+
+/* Sets the timer `name` of the agent: at its times it calls the method, with arguments by fmt
+ * (asq_pack; NULL: none). A timer of that name is changed in place; one that is set again as it is
+ * goes on undisturbed. Waits until it is set, at most for the handle's timeout. Its calls belong to
+ * the trace of this one. Errors: those of asq_call_wait, ASQ_EINVAL (the timer makes no sense: the
+ * text says why), ASQ_ENOMETHOD, ASQ_EPRIVATE (a private method), ASQ_ELIMIT (more than 64 KiB of
+ * arguments), ASQ_ENOTSUP (sorted sets are denied to the worker). */
+ASQ_API int asq_schedule(asq_agent *agent, const char *name, const asq_timer *timer,
+                         const char *method, const char *fmt, ...);
+/* The same with arguments as a value (taken; NULL: none). */
+ASQ_API int asq_schedulev(asq_agent *agent, const char *name, const asq_timer *timer,
+                          const char *method, asq_value *args);
+/* Removes a timer; calls that it has made go on. One that is not there is no error. Errors: those
+ * of asq_call_wait. */
+ASQ_API int asq_unschedule(asq_agent *agent, const char *name);
+/* Lists the timers of an agent; agent_id NULL: of all agents. A list of maps with `agent`, `name`,
+ * `method`, `args`, one of `every_ms`, `at_ms`, `cron`, with `zone`, `overlap` and `missed`;
+ * `next_ms`, when it is due; `fired`, how many calls it has made, and of the last one, if there is
+ * any, its time `last_ms` and its id `last_call`. The caller owns *ret. Errors: ASQ_EREDIS,
+ * ASQ_ETIMEOUT, ASQ_ECLOSED, ASQ_ENOTSUP (inside a method). */
+ASQ_API int asq_schedules(asq *h, const char *agent_id, asq_value **ret);
+
+/* ------------------------------------------------------------------------------------------------
  * Results
  *
  * Every result is completed exactly once: by a value or by an error.

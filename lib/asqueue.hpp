@@ -607,6 +607,15 @@ class agent
     {
         check(asq_delete(a_.get(), timeout_ms), handle());
     }
+    /* Sets a timer that calls a method, and removes it; see asq_schedule, asq_unschedule. */
+    template <class... A>
+    void schedule(const char *name, const asq_timer &timer, const char *method,
+                  const A &...args) const
+    {
+        value v = detail::pack_args(args...);
+        check(asq_schedulev(a_.get(), name, &timer, method, v.release()), handle());
+    }
+    void unschedule(const char *name) const { check(asq_unschedule(a_.get(), name), handle()); }
     asq_agent *native() const noexcept { return a_.get(); }
     asq *handle() const noexcept { return asq_agent_handle(a_.get()); }
 
@@ -773,6 +782,13 @@ class client : public handle
     /* Pause a class, or with nullptr the namespace, and end that; see asq_pause, asq_resume. */
     void pause(const char *class_name = nullptr) const { check(asq_pause(h_, class_name), h_); }
     void resume(const char *class_name = nullptr) const { check(asq_resume(h_, class_name), h_); }
+    /* Lists the timers of an agent, or with nullptr all; see asq_schedules. */
+    value schedules(const char *agent_id = nullptr) const
+    {
+        asq_value *v = nullptr;
+        check(asq_schedules(h_, agent_id, &v), h_);
+        return value(v);
+    }
     /* Lists what is paused; see asq_paused. */
     value paused() const
     {

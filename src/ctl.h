@@ -17,10 +17,13 @@ struct as_ctl {
     struct {
         const char *url, *password_file, *ns, *id, *class_name, *prefix;
         const char *agent, *method;
-        int64_t timeout_ms; /* ASQ_FOREVER: not given */
-        int64_t since_ms;   /* Unix time; 0: not given */
-        int64_t last_ms;    /* 0: not given */
-        int code;           /* of a failure; 0: not given */
+        int64_t timeout_ms;      /* ASQ_FOREVER: not given */
+        int64_t since_ms;        /* Unix time; 0: not given */
+        int64_t last_ms;         /* 0: not given */
+        int code;                /* of a failure; 0: not given */
+        int64_t every_ms, at_ms; /* of a timer; 0: not given */
+        const char *cron, *zone; /* NULL: not given */
+        int overlap, missed;
         bool json, async, wait, all, count, yes, dead;
         bool running, parked, waiting, delayed, retrying;
         uint32_t limit;      /* 0: not given */
@@ -111,6 +114,14 @@ int as_ctl_option_code(const struct as_option *o, void *settings, const char *te
                        size_t errlen);
 int as_ctl_option_since(const struct as_option *o, void *settings, const char *text, char *err,
                         size_t errlen);
+/* Reads a time as 2026-11-23T16:24, of the local zone unless it names another. */
+bool as_ctl_read_time(const char *text, int64_t *ret_ms);
+/* ctl_schedule.c; with a function for `set` of as_option: read a time to come as Unix ms. */
+int as_ctl_schedule(void *program, int argc, char **argv);
+int as_ctl_schedules(void *program, int argc, char **argv);
+int as_ctl_unschedule(void *program, int argc, char **argv);
+int as_ctl_option_at(const struct as_option *o, void *settings, const char *text, char *err,
+                     size_t errlen);
 /* ctl_stats.c */
 int as_ctl_stats(void *program, int argc, char **argv);
 /* ctl_top.c */

@@ -83,7 +83,8 @@ void as_ctl_complete(struct as_program *program, const struct as_cli_args *args)
     else if (args->argc == 0 && args->command && args->command->run != as_ctl_dead_list &&
              as_command_in_group(args->command, "dead"))
         print_letters(h);
-    else if (args->argc == 1 && strcmp(command, "call") == 0)
+    else if ((args->argc == 1 && strcmp(command, "call") == 0) ||
+             (args->argc == 2 && strcmp(command, "schedule") == 0))
         print_members(h, args->argv[0], "methods");
     else if (args->argc == 1 && (strcmp(command, "get") == 0 || strcmp(command, "set") == 0))
         print_members(h, args->argv[0], "attributes");

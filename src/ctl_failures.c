@@ -36,7 +36,7 @@ int as_ctl_option_code(const struct as_option *o, void *settings, const char *te
 
 /* Reads a time like "2026-11-23T16:24:16+0000", as the list prints it; without the zone it is a
  * local one. */
-static bool read_time(const char *text, int64_t *ret_ms)
+bool as_ctl_read_time(const char *text, int64_t *ret_ms)
 {
     struct tm tm = { .tm_isdst = -1 };
     const char *rest = strptime(text, "%Y-%m-%d", &tm);
@@ -68,7 +68,7 @@ int as_ctl_option_since(const struct as_option *o, void *settings, const char *t
     int64_t *to = (int64_t *) (void *) ((char *) settings + o->offset);
     char why[200];
     struct timespec now;
-    if (strchr(text, '-') && read_time(text, to) && *to > 0)
+    if (strchr(text, '-') && as_ctl_read_time(text, to) && *to > 0)
         return 0;
     if (strchr(text, '-')) {
         snprintf(err, errlen,

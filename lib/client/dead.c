@@ -254,6 +254,8 @@ static const char *kind_text(Asqueue__JobKind kind)
     case ASQUEUE__JOB_KIND__SET: return "set";
     case ASQUEUE__JOB_KIND__EXISTS: return "exists";
     case ASQUEUE__JOB_KIND__DESCRIBE: return "describe";
+    case ASQUEUE__JOB_KIND__SCHEDULE: return "schedule";
+    case ASQUEUE__JOB_KIND__UNSCHEDULE: return "unschedule";
     default: return "?";
     }
 }

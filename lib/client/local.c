@@ -14,11 +14,13 @@
 #include "asqueue.h"
 #include "client/class.h"
 #include "client/handle.h"
+#include "client/local_timers.h"
 #include "client/model.h"
 #include "client/object.h"
 #include "client/plugin.h"
 #include "client/progress.h"
 #include "client/retry.h"
+#include "client/schedule.h"
 #include "client/step_log.h"
 #include "client/tracer.h"
 #include "value/arena.h"
@@ -52,6 +54,7 @@ struct local {
     asq_value *models;
     struct asq__env env;
     struct asq__tracer *tracer; /* of the program's handle; or NULL */
+    struct asq__local_timers timers;
     uint64_t number, counter;
 };
 
@@ -291,6 +294,9 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
                 end_span(l, &ctx, job, span);
             due_ns = asq__now_ns();
         } while (wants_retry(&ctx, job, &effect));
+        if (!ctx.error.pub.code && effect.timer != ASQ__TIMER_NONE &&
+            asq__local_timers_change(&l->timers, job, &effect) < 0)
+            asq__error_set(&ctx.error, ASQ_ENOMEM, "out of memory");
         Asqueue__Result m;
         asqueue__result__init(&m);
         m.value.data = effect.value.data;
@@ -335,6 +341,8 @@ static int local_submit(asq *h, asq_result **results, size_t n)
     if (rc < 0)
         return rc;
     asq__handle_enter(h); /* a method may close its program's handle */
+    if (!h->in_method)
+        asq__local_timers_fire(&l->timers, h);
     for (size_t i = 0; i < n; i++) {
         asq_result *r = results[i];
         struct asq__arena arena;
@@ -366,6 +374,24 @@ static int local_submit(asq *h, asq_result **results, size_t n)
     return 0;
 }
 
+/* Sleeps, and fires timers meanwhile; inside a method it only sleeps. ASQ_ECLOSED: a timer's call
+ * has closed the handle. */
+static int sleep_and_fire(asq *h, int64_t until_ms)
+{
+    bool closed = false;
+    asq__handle_enter(h);
+    while (!h->in_method && !closed && asq__now_ms() < until_ms) {
+        struct local *l = h->impl;
+        asq__local_timers_fire(&l->timers, h);
+        if (!(closed = h->closed))
+            sleep_until(min_ms(until_ms, asq__local_timers_next_ms(&l->timers)));
+    }
+    asq__handle_leave(h);
+    if (!closed)
+        sleep_until(until_ms);
+    return closed ? ASQ_ECLOSED : 0;
+}
+
 /* Waits. All calls have completed already, so only time can pass. */
 static int local_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
 {
@@ -382,11 +408,10 @@ static int local_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeo
             "a wait without a limit would never end: in local mode no call is under way");
     int64_t until = asq__deadline_ms(timeout_ms);
     if (timeout_ms > 0 && h->deadline_ms < until) {
-        sleep_until(h->deadline_ms);
+        sleep_and_fire(h, h->deadline_ms);
         return asq__fail(h, ASQ_EDEADLINE, "the call's deadline has passed");
     }
-    sleep_until(until);
-    return ASQ_ETIMEOUT;
+    return sleep_and_fire(h, until) < 0 ? ASQ_ECLOSED : ASQ_ETIMEOUT;
 }
 
 static int local_flush(asq *h)
@@ -482,6 +507,7 @@ static void free_kept(struct asq__node *node, void *user)
 
 static void local_free(struct local *l)
 {
+    asq__local_timers_free(&l->timers);
     asq__table_each(&l->kept, free_kept, l);
     asq__table_each(&l->agents, free_agent, l);
     asq__table_release(&l->kept);
@@ -498,6 +524,19 @@ static int local_close(asq *h)
     local_free(l);
     h->impl = NULL;
     return 0;
+}
+
+int asq__local_schedules(asq *h, const char *agent, asq_value *list)
+{
+    struct local *l = h->impl;
+    if (h->closed)
+        return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
+    asq__handle_enter(h);
+    asq__local_timers_fire(&l->timers, h);
+    int rc = h->closed ? asq__fail(h, ASQ_ECLOSED, "a timer's call closed the handle")
+                       : asq__local_timers_list(&l->timers, agent, list);
+    asq__handle_leave(h);
+    return rc == ASQ_ENOMEM ? asq__fail_memory(h) : rc;
 }
 
 const struct asq__mode asq__local_mode = {
@@ -527,6 +566,7 @@ int asq__local_open(asq *h, const asq_options *options, char *err, size_t errlen
     struct local *l = calloc(1, sizeof *l);
     if (!l)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    asq__local_timers_init(&l->timers);
     int rc = asq__registry_init(&l->registry);
     if (rc == 0)
         rc = asq__table_init(&l->agents, agent_key);

@@ -5,6 +5,8 @@
  */
 #include "client/object_state.h"
 #include "client/step_log.h"
+#include "value/clock.h"
+#include "value/timer_spec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,6 +292,50 @@ static OWN_FRAME void describe(asq_ctx *ctx, struct asq__object *o, struct asq__
     asq__arena_release(&arena);
 }
 
+/* Checks a timer, and finds its first time. */
+static OWN_FRAME int set_timer(asq_ctx *ctx, const struct asq__object *o, const asq_value *map,
+                               int64_t *ret_ms)
+{
+    struct asq__timer_spec spec;
+    const struct asq__method *m;
+    char why[500];
+    int rc = asq__timer_spec_read(map, &spec, why, sizeof why);
+    if (rc == 0)
+        rc = asq__class_check_call(o->cls, spec.method, false, &m, why, sizeof why);
+    int64_t now_ms =
+        ctx->wall_minus_mono_ms ? asq__now_ms() + ctx->wall_minus_mono_ms : asq__wall_ms();
+    if (rc == 0)
+        rc = asq__timer_first(&spec, now_ms, ret_ms, why, sizeof why);
+    return rc < 0 ? asq_fail(ctx, rc, "timer '%s': %s", ctx->method_name, why) : 0;
+}
+
+static OWN_FRAME void change_timer(asq_ctx *ctx, const struct asq__object *o, Asqueue__JobKind kind,
+                                   const char *name, const asq_value *args, const void *raw,
+                                   size_t raw_n, struct asq__effect *ret)
+{
+    char why[300];
+    int rc = ctx->no_timers
+                 ? asq__err(why, sizeof why, ASQ_ENOTSUP,
+                            "timers need sorted sets, which Redis denies to the worker's user")
+                 : asq__check_name("timer", name, why, sizeof why);
+    if (rc < 0) {
+        asq_fail(ctx, rc, "%s", why);
+        return;
+    }
+    if (kind == ASQUEUE__JOB_KIND__SCHEDULE) {
+        if (set_timer(ctx, o, args, &ret->timer_ms) < 0)
+            return;
+        asq__buf_put(&ret->timer_spec, raw, raw_n);
+        if (ret->timer_spec.error) {
+            asq_fail(ctx, ret->timer_spec.error, "timer '%s': %s", name,
+                     asq_strerror(ret->timer_spec.error));
+            return;
+        }
+    }
+    ret->timer = kind == ASQUEUE__JOB_KIND__SCHEDULE ? ASQ__TIMER_SET : ASQ__TIMER_REMOVE;
+    set_result(ctx, NULL, ret);
+}
+
 /* Looks up the method or attribute of a call, get or set. */
 static OWN_FRAME int find_member(asq_ctx *ctx, const struct asq__object *o, Asqueue__JobKind kind,
                                  const char *name, const struct asq__method **ret_method,
@@ -385,6 +431,8 @@ const char *asq__job_place(Asqueue__JobKind kind, const char *method, char buf[A
     case ASQUEUE__JOB_KIND__GET_OR_CREATE: return "create";
     case ASQUEUE__JOB_KIND__DELETE: return "delete";
     case ASQUEUE__JOB_KIND__DESCRIBE: return "describe";
+    case ASQUEUE__JOB_KIND__SCHEDULE: return "schedule";
+    case ASQUEUE__JOB_KIND__UNSCHEDULE: return "unschedule";
     default: return "";
     }
 }
@@ -396,12 +444,14 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
     asq_value *args = NULL;
     char place[ASQ__PLACE_MAX];
     ret->kind = ASQ__EFFECT_NONE;
+    ret->timer = ASQ__TIMER_NONE;
     ret->snapshot = NULL;
+    asq__buf_init(&ret->timer_spec, ASQ__TIMER_ARGS);
     asq__buf_init(&ret->value, asq__object_result_limit(ctx));
     ctx->object = o;
     ctx->cls = o->cls;
     ctx->method_name = kind == ASQUEUE__JOB_KIND__CALL || kind == ASQUEUE__JOB_KIND__GET ||
-                               kind == ASQUEUE__JOB_KIND__SET
+                               kind == ASQUEUE__JOB_KIND__SET || asq__job_is_about_timer(kind)
                            ? method
                            : "create";
     if (decode_args(ctx, kind, raw, raw_n, &args) < 0) {
@@ -418,11 +468,14 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
         asq__object_set_snapshot(o, NULL);
         o->cls = NULL;
         ret->kind = ASQ__EFFECT_DELETE;
+        ret->timer = ASQ__TIMER_REMOVE_ALL;
         set_result(ctx, NULL, ret);
     } else if (kind == ASQUEUE__JOB_KIND__EXISTS) {
         asq_value *name = asq_value_string(o->cls->def.name);
         set_result(ctx, name, ret);
         asq_value_free(name);
+    } else if (asq__job_is_about_timer(kind)) {
+        change_timer(ctx, o, kind, method, args, raw, raw_n, ret);
     } else if (kind == ASQUEUE__JOB_KIND__DESCRIBE) {
         describe(ctx, o, ret);
     } else {
@@ -440,6 +493,7 @@ void asq__effect_release(struct asq__effect *e)
     asq__snapshot_unref(e->snapshot);
     e->snapshot = NULL;
     asq__buf_release(&e->value);
+    asq__buf_release(&e->timer_spec);
 }
 
 static const struct asq__method *method_of(const struct asq__object *o, Asqueue__JobKind kind,

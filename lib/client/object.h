@@ -77,10 +77,12 @@ struct asq_ctx {
     uint64_t epoch;
     int64_t clock_minus_boot_ms; /* clock of the partition minus asq__boot_ms; 0 without one */
     uint32_t attempt;
-    int64_t deadline_ms; /* monotonic; INT64_MAX: none */
-    size_t result_room;  /* bytes left for its result among those of its batch; 0: no limit */
+    int64_t wall_minus_mono_ms; /* clock of Redis minus the monotonic one; 0: not known */
+    int64_t deadline_ms;        /* monotonic; INT64_MAX: none */
+    size_t result_room; /* bytes left for its result among those of its batch; 0: no limit */
     atomic_bool canceled;
     bool keep_state;
+    bool no_timers;   /* they cannot be kept */
     bool recorded;    /* an earlier run has left records of its steps */
     bool shared;      /* concurrent calls may use the object: it must not be changed */
     int step_failure; /* of the last step that has failed; its text is that of `h` */
@@ -91,13 +93,24 @@ struct asq_ctx {
 /* Effect of a job on the agent's snapshot. */
 enum asq__effect_kind { ASQ__EFFECT_NONE, ASQ__EFFECT_SAVE, ASQ__EFFECT_DELETE };
 
+/* Effect of a job on the agent's timers. */
+enum asq__timer_change {
+    ASQ__TIMER_NONE = 0,
+    ASQ__TIMER_SET = 's',
+    ASQ__TIMER_REMOVE = 'd',
+    ASQ__TIMER_REMOVE_ALL = 'x' /* of an agent that ends */
+};
+
 struct asq__effect {
     enum asq__effect_kind kind;
+    enum asq__timer_change timer;
+    int64_t timer_ms;               /* SET: its first time */
+    struct asq__buf timer_spec;     /* SET: see timer_spec.h */
     struct asq__snapshot *snapshot; /* SAVE: a reference */
     struct asq__buf value;          /* the encoded value, when ctx->error.pub.code is 0 */
 };
 
-/* Runs a job of kind CALL … DESCRIBE. Sets ctx->error on failure. args are encoded. */
+/* Runs a job that is no control job. Sets ctx->error on failure. args are encoded. */
 void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
                      const char *class_name, const char *method, const void *args, size_t args_n,
                      struct asq__effect *ret);

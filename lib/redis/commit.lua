@@ -27,6 +27,10 @@
 --                       entries that are kept, the newest; they expire ttl after the last one)
 --   steps, then for each: mode ('s' the first records of a call's steps, 'a' further ones, 'd' the
 --                       records are forgotten), call, records; '=CALL' in attempts stands for them
+--   timers, then for each: mode ('s' set, 'd' removed, 'x' all of the agent), agent, name, first time
+--                       in ms, spec, trace or ''. A timer that is set as it is already stays as it
+--                       is. timers_fire.lua has its form; the names of its keys are derived from
+--                       that of the lease
 -- Answer: for each section 1 (2: the stream of dead letters took no more entries, because the
 -- highest id was in use, and is NAME:aside now; 3: dead letters were dropped because of their
 -- size; 4: failures was of a wrong type or took no more entries, and is NAME:aside now; 5: failures
@@ -126,6 +130,48 @@ local function keep_failures(key, n, at)
     return answer
 end
 
+-- Shows whether the keys of timers may be written, and sets a key of a wrong type aside.
+local function open_timers(at_hand, prefix, timers, at)
+    local function try(command, key)
+        at_hand.key = key
+        local r = redis.pcall(command, key, '')
+        if type(r) == 'table' then
+            if not string.find(r.err, 'WRONGTYPE', 1, true) then error(r.err, 0) end
+            redis.call('RENAME', key, key .. ':aside')
+        end
+    end
+    try('ZREM', prefix .. 'timers')
+    for i = 0, timers - 1 do try('HDEL', prefix .. 't:' .. ARGV[at + 6 * i + 1]) end
+end
+
+-- Changes timers, in order. seq is the revision of those that are set.
+local function change_timers(prefix, timers, at, seq)
+    local due = prefix .. 'timers'
+    for i = at, at + 6 * (timers - 1), 6 do
+        local mode, agent, name = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+        local key = prefix .. 't:' .. agent
+        if mode == 'x' then
+            local fields = redis.call('HGETALL', key)
+            for f = 1, #fields, 2 do
+                if string.sub(fields[f], 1, 1) == '=' then
+                    redis.call('ZREM', due, agent .. ' ' .. string.sub(fields[f], 2))
+                end
+            end
+            redis.call('UNLINK', key)
+        elseif mode == 'd' then
+            redis.call('ZREM', due, agent .. ' ' .. name)
+            redis.call('HDEL', key, '=' .. name, '+' .. name, '@' .. name)
+        elseif redis.call('HGET', key, '=' .. name) == ARGV[i + 4] then
+            local state = redis.call('HGET', key, '+' .. name) or ''
+            redis.call('ZADD', due, 'NX', string.match(state, '^%d+') or ARGV[i + 3], agent .. ' ' .. name)
+        else
+            local state = ARGV[i + 3] .. ' ' .. seq .. '.' .. i .. ' 0 0 - -'
+            redis.call('HSET', key, '=' .. name, ARGV[i + 4], '+' .. name, state, '@' .. name, ARGV[i + 5])
+            redis.call('ZADD', due, ARGV[i + 3], agent .. ' ' .. name)
+        end
+    end
+end
+
 local function skip()
     local n = tonumber(ARGV[a])
     local from = a + 1
@@ -138,7 +184,9 @@ end
 -- dead letters added. The function has parameters instead of upvalues, because upvalues cost in
 -- each run of the script.
 local function begin(at_hand, agents, jobs, attempts, dead, later, kept, first, results, results_at, sets, sets_at,
-                     dels, entries, marks, deads, deads_at, moves, steps, steps_at, steps_key)
+                     dels, entries, marks, deads, deads_at, moves, steps, steps_at, steps_key, timers, timers_at,
+                     lease)
+    if timers > 0 then open_timers(at_hand, string.sub(lease, 1, -6), timers, timers_at) end
     if entries > 0 then
         at_hand.key = jobs
         redis.call('XDEL', jobs, '0-0')
@@ -254,6 +302,8 @@ for section = 1, tonumber(ARGV[1]) or 1 do
     local last = k + 5 + results + (moves > 0 and 2 or 0)
     local steps, steps_at = tonumber(ARGV[a]), a + 1
     a = steps_at + 3 * steps
+    local timers, timers_at = tonumber(ARGV[a]), a + 1
+    a = timers_at + 6 * timers
     local steps_key = last + (failures > 0 and 1 or 0)
 
     local verdict, needed
@@ -281,7 +331,8 @@ for section = 1, tonumber(ARGV[1]) or 1 do
         written = true
         local at_hand = { done = 0, outcome = 1 }
         local ok, why = pcall(begin, at_hand, agents, jobs, attempts, dead, later, kept, k + 4, results, results_at,
-            sets, sets_at, dels, entries, marks + unmarks, deads, deads_at, moves, steps, steps_at, steps_key)
+            sets, sets_at, dels, entries, marks + unmarks, deads, deads_at, moves, steps, steps_at, steps_key, timers,
+            timers_at, lease)
         local lengths, buried = at_hand.lengths, at_hand.buried
         if not ok then
             verdict = 'ERR ' .. at_hand.key .. ': ' .. (type(why) == 'table' and why.err or tostring(why))
@@ -319,6 +370,7 @@ for section = 1, tonumber(ARGV[1]) or 1 do
             for i = 0, dels - 1, 1000 do
                 redis.call('HDEL', agents, unpack(ARGV, dels_at + i, dels_at + math.min(i + 1000, dels) - 1))
             end
+            if timers > 0 then change_timers(string.sub(lease, 1, -6), timers, timers_at, seq) end
             for i = 0, moves - 1 do
                 local id, due = ARGV[moves_at + 3 * i], ARGV[moves_at + 3 * i + 1]
                 redis.call('HDEL', kept, id .. '+')

@@ -169,25 +169,36 @@ size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char 
     return OF_PARTITION(k, partition, "later:jobs", out);
 }
 
-/* Writes "asq:{N.p}:k:CALL"; kind is "k:". */
-static size_t put_call_key(const struct asq__keys *k, uint32_t partition, const char *kind,
-                           const char *call, char *out)
+size_t asq__keys_timers(const struct asq__keys *k, uint32_t partition, char *out)
+{
+    return OF_PARTITION(k, partition, "timers", out);
+}
+
+/* Writes "asq:{N.p}:k:ID", where ID is of a call or an agent; kind is "k:". */
+static size_t put_id_key(const struct asq__keys *k, uint32_t partition, const char *kind,
+                         const char *id, char *out)
 {
     char *p = put_partition_key(k, partition, kind, 2, out);
-    size_t n = strlen(call), room = ASQ__KEY_MAX - 1 - (size_t) (p - out);
-    p = put(p, call, n < room ? n : room);
+    size_t n = strlen(id), room = ASQ__KEY_MAX - 1 - (size_t) (p - out);
+    p = put(p, id, n < room ? n : room);
     *p = '\0';
     return (size_t) (p - out);
 }
 
+size_t asq__keys_agent_timers(const struct asq__keys *k, uint32_t partition, const char *agent,
+                              char *out)
+{
+    return put_id_key(k, partition, "t:", agent, out);
+}
+
 size_t asq__keys_steps(const struct asq__keys *k, uint32_t partition, const char *call, char *out)
 {
-    return put_call_key(k, partition, "s:", call, out);
+    return put_id_key(k, partition, "s:", call, out);
 }
 
 size_t asq__keys_emitted(const struct asq__keys *k, uint32_t partition, const char *call, char *out)
 {
-    return put_call_key(k, partition, "p:", call, out);
+    return put_id_key(k, partition, "p:", call, out);
 }
 
 size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,

@@ -47,6 +47,9 @@ size_t asq__keys_failures(const struct asq__keys *k, uint32_t partition, char *o
 size_t asq__keys_barrier(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_later(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_later_jobs(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_timers(const struct asq__keys *k, uint32_t partition, char *out);
+size_t asq__keys_agent_timers(const struct asq__keys *k, uint32_t partition, const char *agent,
+                              char *out);
 /* Records of a call's steps. call: a call id, as text. */
 size_t asq__keys_steps(const struct asq__keys *k, uint32_t partition, const char *call, char *out);
 /* Values that a call has emitted. */

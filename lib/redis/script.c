@@ -40,6 +40,8 @@ const char *asq__script_text(enum asq__script script)
     case ASQ__SCRIPT_LEASES: return asq__lua_leases;
     case ASQ__SCRIPT_STATS: return asq__lua_stats;
     case ASQ__SCRIPT_EMIT: return asq__lua_emit;
+    case ASQ__SCRIPT_TIMERS_DUE: return asq__lua_timers_due;
+    case ASQ__SCRIPT_TIMERS_FIRE: return asq__lua_timers_fire;
     case ASQ__SCRIPTS: break;
     }
     return NULL;

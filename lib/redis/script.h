@@ -24,6 +24,8 @@ enum asq__script {
     ASQ__SCRIPT_LEASES,
     ASQ__SCRIPT_STATS,
     ASQ__SCRIPT_EMIT,
+    ASQ__SCRIPT_TIMERS_DUE,
+    ASQ__SCRIPT_TIMERS_FIRE,
     ASQ__SCRIPTS
 };
 

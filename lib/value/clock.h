@@ -15,7 +15,16 @@ static inline int64_t asq__now_ms(void)
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Returns the same with the time for which the machine was suspended, if that is known. */
+/* Returns Unix time in ms, by the clock of this machine. */
+static inline int64_t asq__wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Returns milliseconds of the monotonic clock, with the time for which the machine was suspended if
+ * that is known. */
 static inline int64_t asq__boot_ms(void)
 {
 #ifdef CLOCK_BOOTTIME

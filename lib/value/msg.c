@@ -200,6 +200,11 @@ bool asq__job_is_control(const Asqueue__Job *job)
            job->kind == ASQUEUE__JOB_KIND__PROBE;
 }
 
+bool asq__job_is_about_timer(Asqueue__JobKind kind)
+{
+    return kind == ASQUEUE__JOB_KIND__SCHEDULE || kind == ASQUEUE__JOB_KIND__UNSCHEDULE;
+}
+
 static int check_chain(const Asqueue__Job *job, size_t i, char *err, size_t errlen)
 {
     if (!job->chain)
@@ -245,7 +250,7 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
 {
     char why[200];
     bool control = asq__job_is_control(job);
-    if (!control && job->kind > ASQUEUE__JOB_KIND__DESCRIBE)
+    if (!control && job->kind > ASQUEUE__JOB_KIND__DESCRIBE && !asq__job_is_about_timer(job->kind))
         return asq__err(err, errlen, ASQ_EPROTO, "job %zu is of unknown kind %d", i,
                         (int) job->kind);
     if (control) {

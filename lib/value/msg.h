@@ -50,6 +50,8 @@ struct asq__job {
 /* Returns whether the job is a control job: await, cancel, probe. A batch has only such jobs, or
  * none. */
 bool asq__job_is_control(const Asqueue__Job *job);
+/* Returns whether it sets or removes a timer. */
+bool asq__job_is_about_timer(Asqueue__JobKind kind);
 /* Appends one job as a field of a Batch. On failure `out` is as before. ASQ_ELIMIT, ASQ_ENOMEM. */
 int asq__job_encode(const struct asq__job *job, struct asq__buf *out);
 /* Appends the head of a Batch, with its id first; the jobs follow. `number` is above all numbers

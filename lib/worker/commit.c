@@ -25,6 +25,7 @@
 #include "redis/conn.h"
 #include "redis/keys.h"
 #include "redis/limit.h"
+#include "redis/permit.h"
 #include "redis/redis.h"
 #include "redis/refusal.h"
 #include "redis/reply.h"
@@ -62,7 +63,7 @@
 #include "worker/refused.h"
 #include "worker/shared.h"
 
-enum { RETRY_MS = 500 };
+enum { RETRY_MS = 500, TIMER_TRACE = 1024 };
 #define RECORD_BYTES ((size_t) 512 * 1024 * 1024) /* limit of a string in Redis by default */
 /* Lifetime of records of nested calls: a call that runs again needs them to come back to where it
  * was. */
@@ -245,6 +246,26 @@ static __attribute__((noinline, cold)) bool forget_steps(struct asq__commit *c,
     return asq__commit_forget_steps(c, call);
 }
 
+/* Adds the change of timers that a run has made. */
+static __attribute__((noinline, cold)) bool
+add_timer(struct asq__commit *c, const struct asq__wcall *call, struct asq__effect *effect)
+{
+    const Asqueue__Job *job = asq__wcall_job(call);
+    if (asq__redis_lack(call->entry->part->w->redis, NULL) & ASQ__LACKS_SORTED_SETS)
+        return true; /* there are no timers that could end with the agent */
+    struct asq__timer_set change = { .mode = (char) effect->timer,
+                                     .due_ms = effect->timer_ms,
+                                     .spec = effect->timer_spec };
+    asq__buf_init(&effect->timer_spec, 0);
+    asq__buf_init(&change.trace, TIMER_TRACE);
+    if (effect->timer == ASQ__TIMER_SET && job->trace) {
+        asq__buf_put(&change.trace, job->trace->parent.data, job->trace->parent.len);
+        asq__buf_put(&change.trace, job->trace->state, strlen(job->trace->state));
+    }
+    return asq__commit_add_timer(c, job->agent,
+                                 effect->timer == ASQ__TIMER_REMOVE_ALL ? "" : job->method, change);
+}
+
 void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error)
 {
     struct asq__entry *e = call->entry;
@@ -262,6 +283,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
     e->unfinished--;
     if (ok && run && run->effect.kind != ASQ__EFFECT_NONE)
         ok = add_set(c, run->actor, run->effect.snapshot);
+    if (ok && run && run->effect.timer != ASQ__TIMER_NONE && !error)
+        ok = add_timer(c, call, &run->effect);
     struct asq__piece *piece = ok ? asq__commit_piece_of(c, e) : NULL;
     if (piece) {
         const Asqueue__Job *job = asq__wcall_job(call);

@@ -19,6 +19,7 @@
 #include "worker/process.h"
 #include "worker/refused.h"
 #include "worker/spans.h"
+#include "worker/timers.h"
 
 /* Counts a commit with a piece of the entry, or with its move, as acknowledged or dropped. */
 static void uncount(struct asq__entry *e)
@@ -67,6 +68,8 @@ void asq__commit_acknowledge(struct asq__commit *c)
     for (size_t i = 0; i < c->ninner; i++)
         asq__engine_unpin(w->engine, c->inner[i].id,
                           c->inner[i].keep ? ASQ__RECORD_EXPIRE : ASQ__RECORD_UNLINK);
+    if (c->ntimers)
+        asq__timers_changed(p);
     asq__commit_free(c);
 }
 

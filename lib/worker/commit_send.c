@@ -56,7 +56,8 @@ enum {
     FULL_CALLS = 512,
     LARGE_BYTES = 128 * 1024,
     LARGE_IN_FLIGHT = 2,
-    REFUSED_MS = 500
+    REFUSED_MS = 500,
+    UNASKED_RECORD_MS = 60000
 };
 
 /* ---- a script call ---- */
@@ -422,6 +423,29 @@ static void put_needs(struct asq__cmd *cmd, struct asq__commit *c)
     asq__cmd_puts(cmd, text);
 }
 
+/* Returns how long the record of a batch lives. Nobody waits for that of a timer's call, which has
+ * neither a sender nor a value. */
+static int64_t record_ms(const struct asq__process *w, const Asqueue__Batch *batch)
+{
+    if (!*batch->reply && batch->jobs[0]->no_result)
+        return UNASKED_RECORD_MS;
+    return asq__commit_record_ms(w, asq__batch_is_nested(batch));
+}
+
+static void put_timers(struct asq__cmd *cmd, const struct asq__commit *c)
+{
+    asq__cmd_number(cmd, c->ntimers);
+    for (size_t i = 0; i < c->ntimers; i++) {
+        const struct asq__timer_set *t = &c->timers[i];
+        asq__cmd_put(cmd, &t->mode, 1);
+        asq__cmd_puts(cmd, t->agent);
+        asq__cmd_puts(cmd, t->name);
+        asq__cmd_number(cmd, (uint64_t) t->due_ms);
+        asq__cmd_put(cmd, t->spec.data, t->spec.len);
+        asq__cmd_put(cmd, t->trace.data, t->trace.len);
+    }
+}
+
 static void put_section(struct asq__cmd *cmd, struct asq__commit *c)
 {
     const struct asq__partition *p = c->part;
@@ -446,8 +470,7 @@ static void put_section(struct asq__cmd *cmd, struct asq__commit *c)
         const struct asq__piece *piece = &c->pieces[i];
         const struct asq__entry *e = piece->entry;
         asq__cmd_put(cmd, frame_mode(piece), 1);
-        asq__cmd_number(cmd,
-                        (uint64_t) asq__commit_record_ms(p->w, asq__batch_is_nested(e->batch)));
+        asq__cmd_number(cmd, (uint64_t) record_ms(p->w, e->batch));
         asq__cmd_put(cmd, piece->frame.data, piece->frame.len);
         bool pushes = !p->w->config.wait_replicas; /* else asq__push_results() does */
         asq__cmd_number(cmd, pushes ? (*e->batch->reply != '\0') + e->nchannels : 0);
@@ -509,6 +532,7 @@ static void put_section(struct asq__cmd *cmd, struct asq__commit *c)
         asq__cmd_puts(cmd, s->call);
         asq__cmd_put(cmd, s->records.data, s->records.len);
     }
+    put_timers(cmd, c);
 }
 
 /* Sends the given commits, of different partitions, in one script call. In a Cluster it is one

@@ -51,6 +51,7 @@
 #include "worker/recount.h"
 #include "worker/takeover.h"
 #include "worker/steps.h"
+#include "worker/timers.h"
 
 enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
 
@@ -151,6 +152,7 @@ static void granted(struct asq__partition *p, const redisReply *reply)
                            "partition %u claimed, epoch %llu", p->number,
                            (unsigned long long) p->epoch);
     asq__later_open(p);
+    asq__timers_open(p);
     if (w->stopping)
         asq__partition_drain(p, 0);
     else if (asq__partition_is_owned(p)) /* memory may have been short */
@@ -295,6 +297,7 @@ static void drop(struct asq__partition *p)
     asq__nested_drop_deferred(p);
     asq__backlog_drop(p);
     asq__later_close(p);
+    asq__timers_close(p);
     asq__commits_drop(p);
     ASQ__LIST_EACH (it, &p->intake)
         asq__list_del(it);
@@ -490,6 +493,7 @@ void asq__partitions_release(struct asq__process *w)
         asq__actor_set_release(&p->actors);
         asq__table_release(&p->awaits);
         asq__later_free(p);
+        asq__timers_free(p);
         asq__attempts_clear(&p->attempts);
         asq__senders_forget(&p->senders);
         free(p->seen_owner);

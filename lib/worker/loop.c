@@ -70,6 +70,7 @@
 #include "worker/stream_end.h"
 #include "worker/stuck.h"
 #include "worker/takeover.h"
+#include "worker/timers.h"
 
 enum {
     ROUNDS = 64,
@@ -296,6 +297,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     for (uint32_t i = 0; i < w->nparts; i++) {
         asq__partition_check_drain(&w->parts[i]);
         asq__later_upkeep(&w->parts[i]);
+        asq__timers_upkeep(&w->parts[i]);
         asq__recount_upkeep(&w->parts[i]);
     }
     /* Calls that a refusal, a missed heartbeat or a lost answer held up can start now. */

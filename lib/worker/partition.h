@@ -67,6 +67,7 @@ struct asq__partition {
     size_t held_bytes;               /* of entries in memory */
     size_t held_calls;               /* of entries in memory, without `apart` and `left` ones */
     size_t admitted;                 /* entries in memory that were admitted beyond the bound */
+    struct asq__timers *timers;      /* of its agents; of timers.c */
     struct asq__later *later;        /* batches that wait outside of the stream; of later_move.c */
     /* Clock of the partition: the monotonic one plus minus_mono_ms; of later_clock.c. */
     int64_t minus_mono_ms;

@@ -36,6 +36,7 @@
 #include "worker/redis_events.h"
 #include "worker/report.h"
 #include "worker/stopping.h"
+#include "worker/timers.h"
 
 enum { ASK_POLICY_MS = 5000, LOG_POLICY_EVERY_MS = 60000 };
 
@@ -162,11 +163,14 @@ static void log_lack(struct asq__process *w)
     w->logged_lack = lack;
 }
 
-/* Looks at batches in `later`, which were out of reach while sorted sets were refused. */
+/* Looks at batches in `later`, and at timers, which were out of reach while sorted sets were
+ * refused. */
 static void open_later(struct asq__partition *p)
 {
-    if (asq__partition_is_owned(p) && !p->later)
+    if (asq__partition_is_owned(p) && !p->later) {
         asq__later_open(p);
+        asq__timers_open(p);
+    }
 }
 
 static void on_up(struct asq__redis *redis, void *user)

@@ -217,8 +217,8 @@ static void put_section(struct worker *w, struct part *p)
     put_number(w, p->n);
     for (size_t i = 0; i < p->n; i++)
         put(w, p->entries[i].id, strlen(p->entries[i].id));
-    for (int i = 0; i < 4 && !lean; i++)
-        put(w, "0", 1); /* marks, unmarks, dead letters, moves */
+    for (int i = 0; i < 7 && !lean; i++)
+        put(w, "0", 1); /* marks, unmarks, dead letters, moves, failures, steps, timers */
 }
 
 static void commit(struct worker *w)

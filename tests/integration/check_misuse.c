@@ -209,6 +209,15 @@ FN(asq_result_unpack, REFUSED(asq_result_unpack(NULL, "i", NULL));
    REFUSED(asq_result_unpack(result, NULL)))
 FN(asq_result_value, REFUSED(asq_result_value(NULL, NULL)); REFUSED(asq_result_value(result, NULL)))
 FN(asq_result_wait, REFUSED(asq_result_wait(NULL, 0)))
+FN(asq_schedule, REFUSED(asq_schedule(NULL, "t", RET(asq_timer), "add", NULL));
+   REFUSED(asq_schedule(agent, NULL, RET(asq_timer), "add", NULL));
+   REFUSED(asq_schedule(agent, "t", NULL, "add", NULL));
+   REFUSED(asq_schedule(agent, "t", RET(asq_timer), NULL, NULL)))
+FN(asq_schedules, REFUSED(asq_schedules(NULL, NULL, NULL)); REFUSED(asq_schedules(H, NULL, NULL)))
+FN(asq_schedulev, REFUSED(asq_schedulev(NULL, "t", RET(asq_timer), "add", asq_value_list()));
+   REFUSED(asq_schedulev(agent, NULL, RET(asq_timer), "add", NULL));
+   REFUSED(asq_schedulev(agent, "t", NULL, "add", asq_value_list()));
+   REFUSED(asq_schedulev(agent, "t", RET(asq_timer), NULL, NULL)))
 FN(asq_send, REFUSED(asq_send(NULL, "add", NULL)); REFUSED(asq_send(agent, NULL, NULL)))
 FN(asq_set, REFUSED(asq_set(NULL, "value", asq_value_int(1)));
    REFUSED(asq_set(agent, "value", NULL)))
@@ -229,6 +238,7 @@ FN(asq_to_dist, REFUSED(asq_to_dist(NULL, NULL, NULL)); REFUSED(asq_to_dist(agen
 FN(asq_to_json, REFUSED(asq_to_json(NULL, 0, NULL)))
 FN(asq_type_name, NEUTRAL(asq_type_name((asq_type) 99) != NULL))
 FN(asq_uncork, REFUSED(asq_uncork(NULL)))
+FN(asq_unschedule, REFUSED(asq_unschedule(NULL, "t")); REFUSED(asq_unschedule(agent, NULL)))
 FN(asq_unpack, REFUSED(asq_unpack(NULL, NULL)); NEUTRAL(asq_unpack(NULL, "i", NULL) == ASQ_ETYPE))
 FN(asq_url, NEUTRAL(strcmp(asq_url(NULL), "") == 0))
 FN(asq_value_agent, NEUTRAL(asq_value_agent(NULL) == NULL))
@@ -401,6 +411,9 @@ static const struct nulls all[] = {
     N(asq_result_unpack),
     N(asq_result_value),
     N(asq_result_wait),
+    N(asq_schedule),
+    N(asq_schedules),
+    N(asq_schedulev),
     N(asq_send),
     N(asq_set),
     N(asq_set_async),
@@ -419,6 +432,7 @@ static const struct nulls all[] = {
     N(asq_type_name),
     N(asq_uncork),
     N(asq_unpack),
+    N(asq_unschedule),
     N(asq_url),
     N(asq_value_agent),
     N(asq_value_bool),

@@ -713,7 +713,8 @@ static char *everything(void)
 }
 
 /* Runs a commit of one section that would set a record, a result and a mark, remove an entry,
- * add a dead letter, delay a batch, and begin, go on with and forget records of steps. */
+ * add a dead letter, delay a batch, begin, go on with and forget records of steps, and set a
+ * timer. */
 static char *commit(const char *script, const char *token, const char *seq)
 {
     redisReply *r = sup_redis_reply(
@@ -722,7 +723,8 @@ static char *commit(const char *script, const char *token, const char *seq)
         "{p}s:new {p}s:old {p}s:done "
         "1 %s %s %s 1 id record 0 1 1 100000 frame 0 1 1-1 1 mark 1 0 "
         "1 10 1000000 call id reason 1 worker batch 1 moved 5000 kept 0 "
-        "3 s new first a old more d done none",
+        "3 s new first a old more d done none "
+        "1 s agent tick 5000 spec trace",
         script, token, seq, "=New 1");
     ck_assert_int_eq(r->type, REDIS_REPLY_ARRAY);
     char *text = r->element[0]->type == REDIS_REPLY_INTEGER
@@ -787,6 +789,8 @@ START_TEST(a_commit_writes_all_or_nothing)
     ck_assert_int_eq(sup_redis_int(redis, "XLEN {p}dead"), 1);
     ck_assert_int_eq(sup_redis_int(redis, "ZSCORE {p}later moved"), 5000);
     ck_assert_int_eq(sup_redis_int(redis, "HEXISTS {p}later:jobs moved"), 1);
+    ck_assert_int_eq(sup_redis_int(redis, "ZCARD {p}timers"), 1);
+    ck_assert_int_eq(sup_redis_int(redis, "HLEN {p}t:agent"), 3);
     free(answer);
     answer = commit(script, "mine", "8"); /* runs the same commit once more */
     ck_assert_str_eq(answer, "SEQ 8");

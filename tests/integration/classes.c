@@ -167,6 +167,39 @@ static int counter_digit(asq_ctx *ctx, void *self, const asq_value *args, asq_va
 }
 
 static const asq_retry counter_stubborn = { ASQ_RETRY_INIT, .attempts = 4, .delay_ms = 1 };
+/* traced(id): adds 1 if the call belongs to this trace. */
+static int counter_traced(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *id;
+    asq_trace trace;
+    asq_value *state = asq_ctx_state(ctx);
+    int rc = asq_args(ctx, args, "[s]", &id);
+
+    (void) self, (void) ret;
+    if (rc == 0 && asq_ctx_trace(ctx, &trace) == 0 && strstr(trace.parent, id))
+        rc = asq_map_set_int(state, "value", asq_map_int(state, "value") + 1);
+    return rc;
+}
+
+/* every(name, ms): sets a timer of its own that adds 1 at intervals. */
+static int counter_every(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_timer timer = ASQ_TIMER_INIT;
+    const char *name;
+    asq *h = asq_ctx_handle(ctx);
+    asq_agent *a;
+    int rc;
+
+    (void) self, (void) ret;
+    if ((rc = asq_args(ctx, args, "[s, I]", &name, &timer.every_ms)) < 0)
+        return rc;
+    if ((rc = asq_attach(h, asq_ctx_agent_id(ctx), &a)) < 0)
+        return asq_fail(ctx, rc, "attach: %s", asq_errmsg(h));
+    rc = asq_schedule(a, name, &timer, "add", "[i]", 1);
+    asq_agent_free(a);
+    return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(h)) : 0;
+}
+
 static const asq_method_retry counter_retries[] = { { "stubborn", &counter_stubborn },
                                                     { NULL, NULL } };
 
@@ -179,6 +212,8 @@ static const asq_method counter_methods[] = {
     { "charge", counter_charge, "n", 0, NULL },
     { "bare", counter_bare, NULL, 0, NULL },
     { "busy", counter_busy, NULL, 0, NULL },
+    { "every", counter_every, "name, ms", 0, NULL },
+    { "traced", counter_traced, "id", 0, NULL },
     { "zero", counter_zero, NULL, 0, NULL },
     { "use_secret", counter_use_secret, NULL, 0, NULL },
     { "digit", counter_digit, NULL, 0, NULL },

@@ -36,6 +36,12 @@ static void release_dead(struct asq__dead *d)
     free(d->batch);
 }
 
+static void release_timer(struct asq__timer_set *t)
+{
+    asq__buf_release(&t->spec);
+    asq__buf_release(&t->trace);
+}
+
 void asq__commit_free(struct asq__commit *c)
 {
     for (size_t i = 0; i < c->nsets; i++)
@@ -53,6 +59,9 @@ void asq__commit_free(struct asq__commit *c)
     for (size_t i = 0; i < c->nsteps; i++)
         asq__buf_release(&c->steps[i].records);
     free(c->steps);
+    for (size_t i = 0; i < c->ntimers; i++)
+        release_timer(&c->timers[i]);
+    free(c->timers);
     free(c->moves);
     free(c->deads);
     free(c->sets);
@@ -210,6 +219,22 @@ bool asq__commit_forget_steps(struct asq__commit *c, const struct asq__wcall *ca
             c->steps[i].mode = ASQ__STEPS_NONE;
         }
     return all || add_change(c, call, ASQ__STEPS_FORGET);
+}
+
+bool asq__commit_add_timer(struct asq__commit *c, const char *agent, const char *name,
+                           struct asq__timer_set change)
+{
+    size_t agent_n = strlen(agent) + 1, name_n = strlen(name) + 1;
+    char *ids = asq__arena_alloc(&c->ids, agent_n + name_n);
+    if (!ids || change.spec.error || change.trace.error || !GROW(c, timers)) {
+        release_timer(&change);
+        return false;
+    }
+    change.agent = memcpy(ids, agent, agent_n);
+    change.name = memcpy(ids + agent_n, name, name_n);
+    c->timers[c->ntimers++] = change;
+    c->bytes += change.spec.len;
+    return true;
 }
 
 bool asq__commit_add_dead(struct asq__commit *c, struct asq__dead letter)

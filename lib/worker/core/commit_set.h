@@ -91,6 +91,14 @@ struct asq__steps_change {
     struct asq__buf records;
 };
 
+/* Change of an agent's timers. */
+struct asq__timer_set {
+    char mode;                   /* enum asq__timer_change */
+    char *agent, *name;          /* in the commit's ids; name "": all */
+    int64_t due_ms;              /* SET: the first time */
+    struct asq__buf spec, trace; /* SET; trace: parent and state of the call, or empty */
+};
+
 struct asq__commit {
     struct asq__list node; /* in part->commits */
     struct asq__partition *part;
@@ -112,9 +120,12 @@ struct asq__commit {
     struct asq__failure *failures; /* the last ones; a ring when there are more than are kept */
     struct asq__timed *timed;
     struct asq__steps_change *steps;
+    struct asq__timer_set *timers;
     struct asq__list spans; /* of runs that are traced */
-    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves, ntimed, nfailures, nsteps;
-    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves, ctimed, cfailures, csteps;
+    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves, ntimed, nfailures, nsteps,
+        ntimers;
+    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves, ctimed, cfailures, csteps,
+        ctimers;
     size_t next_failure; /* place of the next one in the ring, and of the oldest */
     size_t bytes;        /* at least those of its strings together, but for ids and names */
     size_t calls;
@@ -154,6 +165,9 @@ bool asq__commit_add_steps(struct asq__commit *c, const struct asq__wcall *call,
                            const void *records, size_t n);
 /* Forgets them all, those in this commit included. */
 bool asq__commit_forget_steps(struct asq__commit *c, const struct asq__wcall *call);
+/* Adds a change of timers; takes over its buffers, also on failure. */
+bool asq__commit_add_timer(struct asq__commit *c, const char *agent, const char *name,
+                           struct asq__timer_set change);
 bool asq__commit_grow_timed(struct asq__commit *c);
 /* Adds a run to be measured; without memory it is not. */
 static inline void asq__commit_add_timed(struct asq__commit *c, struct asq__series *series,

@@ -9,6 +9,8 @@
 
 #include "client/class.h"
 #include "client/object.h"
+#include "redis/redis.h"
+#include "redis/redis_clock.h"
 #include "value/assert.h"
 #include "value/clock.h"
 #include "value/list.h"
@@ -46,6 +48,8 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
     run->ctx.call_id = run->active.id;
     run->ctx.trace = job->trace;
     run->ctx.epoch = e->part->epoch;
+    run->ctx.no_timers = !e->part->timers;
+    run->ctx.wall_minus_mono_ms = asq__redis_clock(e->part->w->redis)->segments[0].minus_mono_ms;
     run->ctx.clock_minus_boot_ms = e->part->minus_mono_ms - e->part->suspended_ms;
     run->ctx.result_room = asq__commit_result_room(c);
     run->ctx.attempt = c->attempts + c->retries + 1;
