@@ -551,11 +551,13 @@ int asq__redis_open_routes(struct asq__redis *r)
         r->slots = slots;
         asq__slots_of_partitions(&r->keys, n, slots);
         bool *told = realloc(r->told, n * sizeof *told);
-        r->told = told ? told : r->told;
-        bool *parts = realloc(r->parts, n * sizeof *parts);
-        r->parts = parts ? parts : r->parts;
-        if (!told || !parts)
+        if (!told)
             return ASQ_ENOMEM;
+        r->told = told;
+        bool *parts = realloc(r->parts, n * sizeof *parts);
+        if (!parts)
+            return ASQ_ENOMEM;
+        r->parts = parts;
         memset(told + r->nslots, 0, (n - r->nslots) * sizeof *told);
         r->nslots = n;
     }

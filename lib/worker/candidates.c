@@ -105,7 +105,8 @@ static void keep(const struct asq__candidates *c, struct asq__placed *placed, ch
         return;
     }
     memcpy(owners, c->owners, bytes);
-    *placed = (struct asq__placed){ workers, owners };
+    placed->workers = workers;
+    placed->owners = owners;
 }
 
 int asq__candidates_place(struct asq__candidates *c, const struct asq__partition *parts,
