@@ -611,9 +611,11 @@ START_TEST(a_worker_that_has_lost_the_partition_emits_nothing)
     freeReplyObject(last);
     sup_redis_do(redis, "HSET asq:{default.%ld}:lease token %032d", partition, 1);
     touch(gate);
-    sup_wait_until(asq_poll(H, 0) >= 0 && exists(log_path) &&
-                   logged_count("another token in its lease") > 0);
-    ck_assert_int_eq(logged_count("what its calls emit found another token in its lease"), 1);
+    char *lost = sup_format("partition %ld is lost (epoch", partition);
+    sup_wait_until(asq_poll(H, 0) >= 0 && exists(log_path) && logged_count(lost) > 0);
+    /* It leaves before the commit, so that finds nothing out. Looking at all leases may have. */
+    ck_assert_int_eq(logged_count("the commit found another token"), 0);
+    free(lost);
     last = sup_redis_reply(redis, "XRANGE %s %llu-1 %llu", key, run, run);
     ck_assert_uint_eq(last->elements, 0);
     freeReplyObject(last);
