@@ -450,7 +450,7 @@ static void lost_node(struct asq__redis *r, struct asq__cluster_node *node, int 
         return;
     snprintf(text, sizeof text, "node %s:%d of the Cluster: %s", node->host.name, node->host.port,
              why);
-    node->stale = r->up && serves_something(r, node); /* its other connection may be up */
+    node->stale |= r->up && serves_something(r, node); /* its other connection may be up */
     if (r->up && !r->telling)
         lose_stale(r, code, text);
     else if (node->stale)

@@ -226,6 +226,7 @@ START_TEST(calls_of_other_nodes_go_on_until_a_replica_takes_over)
     struct scene s;
     set_up(&s, (home_node() + _i) % MASTERS);
     sup_redis *replica = sup_cluster_node(nodes, s.victim + MASTERS);
+    sup_redis_do(replica, "CONFIG SET cluster-replica-no-failover yes"); /* but by command */
     sup_proc_signal(sup_redis_proc(replica), SIGSTOP);
     sup_redis_kill(sup_cluster_node(nodes, s.victim));
     go_on_without(&s);

@@ -164,6 +164,7 @@ START_TEST(no_command_goes_to_the_new_node_of_a_slot_before_all_is_asked_about)
             others[q] = downs[q];
         }
         sup_cluster_move(nodes, slot, to);
+        ck_assert_int_eq(sup_cluster_settled_owner(nodes, slot), to); /* each node may be asked */
         asq__redis_refused_on(redis, p, &refusal);
         sup_wait_until(turn() && ups[p] > before && asq__redis_serves_all(redis));
         ck_assert_int_eq(strays, 0);
