@@ -156,6 +156,24 @@ struct fired {
     char last_batch[2 * ASQ__BATCH_ID + 1]; /* "-": it has not fired yet */
 };
 
+/* Returns whether timers_fire.lua can read the state, which somebody else may have written. */
+static bool is_state(const redisReply *state)
+{
+    static const char kinds[] = "nwnnww"; /* numbers, words */
+    const char *at = state->str;
+    if (strlen(at) != state->len)
+        return false;
+    for (const char *kind = kinds; *kind; kind++) {
+        size_t n = strcspn(at, " \t\n\v\f\r");
+        if (n == 0 || (*kind == 'n' && strspn(at, "0123456789") != n))
+            return false;
+        if ((at[n] == ' ') != (kind[1] != '\0'))
+            return false;
+        at += n + 1;
+    }
+    return true;
+}
+
 static bool read_timer(const redisReply *const *at, struct fired *ret)
 {
     long long due_ms;
@@ -163,7 +181,8 @@ static bool read_timer(const redisReply *const *at, struct fired *ret)
     *ret = (struct fired){ .member = at[0], .state = at[1], .spec = at[2], .trace = at[3] };
     const char *space = strchr(ret->member->str, ' ');
     size_t n = space ? (size_t) (space - ret->member->str) : 0;
-    if (n == 0 || n > ASQ_MAX_ID || strlen(ret->member->str) != ret->member->len)
+    if (n == 0 || n > ASQ_MAX_ID || strlen(ret->member->str) != ret->member->len ||
+        !is_state(ret->state))
         return false;
     memcpy(ret->agent, ret->member->str, n);
     ret->name = space + 1;
