@@ -9,6 +9,7 @@
 
 #include "program.h"
 #include "studio/api.h"
+#include "studio/rates.h"
 #include "workers.h"
 
 enum { LIVE_MS = 2900, SLOW_MS = 9900, OWNERS_MS = 1900, STATS_MS = 1900, COUNT_MS = 2000 };
@@ -230,9 +231,13 @@ static int read_stats(asq *h, struct as_past *past)
 {
     asq_stats_options o = ASQ_STATS_OPTIONS_INIT;
     asq_value *stats = NULL;
+    o.points = true;
     int rc = asq_stats(h, &o, &stats);
     if (rc < 0 && rc != ASQ_EREDIS && rc != ASQ_ENOTSUP)
         return rc;
+    past->has_rates = stats && as_rates_of(stats, &past->rates);
+    if (stats)
+        asq_map_remove(stats, "points");
     asq_value_free(past->stats);
     past->stats = stats;
     past->stats_ms = as_program_now_ms();
@@ -252,12 +257,17 @@ static asq_value *rate(int64_t n, int64_t ms)
     return ms > 0 ? asq_value_double((double) n * 1000 / (double) ms) : asq_value_null();
 }
 
+/* Adds the rates: those of the workers' figures, or else what their counters have moved by. */
 static int add_rates(asq_value *o, struct as_past *past, const struct sums *s)
 {
     int64_t now_ms = as_program_now_ms(), ms = past->counters ? now_ms - past->counted_ms : 0;
-    int rc = asq_map_set(o, "calls_per_s", rate(s->new_calls, ms));
+    bool known = past->has_rates;
+    int rc = asq_map_set(o, "calls_per_s",
+                         known ? asq_value_double(past->rates.calls) : rate(s->new_calls, ms));
     if (rc == 0)
-        rc = asq_map_set(o, "failures_per_s", rate(s->new_failures, ms));
+        rc =
+            asq_map_set(o, "failures_per_s",
+                        known ? asq_value_double(past->rates.failures) : rate(s->new_failures, ms));
     past->counted_ms = now_ms;
     return rc;
 }

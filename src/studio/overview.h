@@ -9,6 +9,7 @@
 
 #include "asqueue.h"
 #include "history.h"
+#include "studio/rates.h"
 
 /* Figures that a reader keeps from one reading to the next. */
 struct as_past {
@@ -21,6 +22,8 @@ struct as_past {
     asq_value *owners; /* as of asq_partitions */
     asq_value *stats;  /* as of asq_stats; NULL: there are none */
     int64_t stats_ms;
+    bool has_rates; /* by these figures */
+    struct as_rates rates;
     struct as_history history;
     int64_t history_next_ms;
     asq_value *owned; /* worker -> its partitions */
@@ -31,7 +34,7 @@ enum { AS_DEAD_COUNTED = 100, AS_DEATHS = 20 /* of an overview */ };
 void as_past_init(struct as_past *past);
 void as_past_release(struct as_past *past);
 
-/* Reads both. past: NULL makes a single reading, which has no rates. Codes of the library. */
+/* Reads both. past: NULL makes a single reading. Codes of the library. */
 int as_overview_read(asq *h, struct as_past *past, asq_value **ret_overview,
                      asq_value **ret_workers);
 /* Makes an overview that tells that Redis is away. NULL: no memory. */

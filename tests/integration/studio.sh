@@ -132,7 +132,7 @@ ask 200 /api/agents/tally/calls
 has '"calls":[]' '"code":"ASQ_EARGS"'
 "$as_ctl" call --async e sleep '[600000]' >"$tmp/sleeping" || fail "call" "$tmp/sleeping"
 "$as_ctl" call --async e echo '[1]' >"$tmp/behind" || fail "call" "$tmp/behind"
-await '/api/calls?state=parked&agent=e' "$(cat "$tmp/sleeping")" '"why":"sleeps"'
+await '/api/calls?state=parked&agent=e' "$(cat "$tmp/sleeping")" '"why":"sleeps"' '"run_ms":' '"worker":"one.0"' '"args":"[600000]"'
 await '/api/calls?state=waiting,delayed&class=Echo&limit=1' "$(cat "$tmp/behind")" '"more":false'
 ask 200 /api/stats
 has '"points":[{' '"step_ms":1000' '"methods":['

@@ -10,7 +10,7 @@ export const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; con
 const TYPES = { html: 'text/html; charset=utf-8', js: 'text/javascript; charset=utf-8', css: 'text/css; charset=utf-8', svg: 'image/svg+xml' };
 
 const percentiles = (p50, p99) => ({ count: 100, mean_ms: p50, p50_ms: p50, p90_ms: (p50 + p99) / 2, p99_ms: p99, max_ms: p99 * 1.3 });
-const method = (cls, name, rate, failed, q, r, p, c) => ({ class: cls, method: name, rate, calls: Math.round(rate * 60), failed, failures: {},
+const method = (cls, name, rate, failed, q, r, p, c) => ({ class: cls, method: name, rate, calls: Math.round(rate * 60), failed, failures: failed ? { 'ASQ_EUSER(1)': failed } : {},
     queue: percentiles(q, q * 4), run: percentiles(r, r * 6), parked: percentiles(p, p * 3), commit: percentiles(c, c * 2) });
 
 export function world() {
@@ -18,7 +18,7 @@ export function world() {
     const calls = [
         { id: 'c0a1-1.0', state: 'parked', age_ms: 184000, agent: 'planner-1', class: 'Planner', method: 'plan', partition: 3, why: 'waits for a result', waits_for: 'c0a1-2.0', awaited: 3 },
         { id: 'c0a1-2.0', state: 'parked', age_ms: 183500, agent: 'search-7', class: 'Searcher', method: 'search', partition: 9, why: 'waits for a result', waits_for: 'c0a1-3.0', caller: 'c0a1-1.0' },
-        { id: 'c0a1-3.0', state: 'running', age_ms: 183000, agent: 'fetch-12', class: 'Fetcher', method: 'get', partition: 40, caller: 'c0a1-2.0' },
+        { id: 'c0a1-3.0', state: 'running', age_ms: 183000, run_ms: 182000, worker: 'web-1.0', args: `["${HOSTILE}"]`, agent: 'fetch-12', class: 'Fetcher', method: 'get', partition: 40, why: 'runs', caller: 'c0a1-2.0' },
         { id: 'c0a1-4.0', state: 'waiting', age_ms: 120000, agent: 'fetch-12', class: 'Fetcher', method: 'get', partition: 40, why: 'another call of the agent runs', waits_for: 'c0a1-3.0', caller: 'c0a1-1.0' },
         { id: 'd1-1.0', state: 'parked', age_ms: 45000, agent: 'left', class: 'Ring', method: 'ask', partition: 1, why: 'waits for a result', waits_for: 'd1-2.0' },
         { id: 'd1-2.0', state: 'parked', age_ms: 44000, agent: 'right', class: 'Ring', method: 'ask', partition: 2, why: 'waits for a result', waits_for: 'd1-3.0', caller: 'd1-1.0' },
@@ -37,7 +37,7 @@ export function world() {
         waits: { nodes: [...['c0a1-1.0', 'c0a1-2.0', 'c0a1-3.0', 'c0a1-4.0'].map(id => node(id)), ...['d1-1.0', 'd1-2.0', 'd1-3.0'].map(id => node(id, 1))], edges, cycles: [['d1-1.0', 'd1-2.0', 'd1-3.0']], roots: [{ id: 'c0a1-3.0', waiting: 3, more: true }], more: false, calls_read: 150000, cut: true },
         failures: [failure(0), failure(1), failure(2), failure(3, { class: HOSTILE, method: HOSTILE, agent: HOSTILE, message: HOSTILE + '\nsecond line', args: HOSTILE, worker: HOSTILE }), failure(4, { class: 'Counter', method: 'add', code: 'ASQ_EARGS', agent: 'tally', message: 'argument n is a string, not an integer', args: null })],
         summary: { counted: 5000, more: true, kinds: [{ class: 'Mailer', method: 'send', code: 'ASQ_EUSER(1)', count: 212, last_ms: t - 1500 }, { class: 'Counter', method: 'add', code: 'ASQ_EARGS', count: 3, last_ms: t - 400000 }, { class: HOSTILE, method: HOSTILE, code: HOSTILE, count: 1, last_ms: t - 500000 }] },
-        dead: [{ id: '5-1764000000000-0', time_ms: t - 60000, call: 'parser-3.parse', call_id: 'p-1.0', reason: 'worker processes died while running it: SIGSEGV', attempts: 3, worker: 'web-1.0', batch_bytes: 412 },
+        dead: [{ id: '5-1764000000000-0', time_ms: t - 60000, call: 'parser-3.parse', call_id: 'p-1.0', reason: 'process 812 (web-2.0) was ended by SIGSEGV; 3 worker processes died while they ran Parser.parse of agent parser-3', attempts: 3, worker: 'web-1.0', batch_bytes: 412 },
             { id: '6-1764000000001-0', time_ms: t - 90000, call: HOSTILE, call_id: 'p-2.0', reason: HOSTILE, attempts: 3, worker: HOSTILE, batch_bytes: 100 }],
         classes: [
             { name: 'Counter', doc: 'Counts, and keeps the count through whatever dies.', workers: 2, methods: [{ name: 'add', params: ['n'], flags: ['nonblocking'], doc: 'Adds n; gives the new value.' }, { name: 'reset', params: [], flags: ['nonblocking'], doc: 'Sets the value to 0.' }], attributes: [{ name: 'value', flags: [], doc: 'The count.' }] },
@@ -104,7 +104,7 @@ export function mock({ page, vendor, session = {}, empty = false, stats = true }
         if (kind === 'agents' && more === 'calls')
             return { calls: w.calls.filter(c => c.agent === id), failures: w.failures.filter(f => f.agent === id), spans: [] };
         if (kind === 'agents')
-            return w.agents.some(a => a.id === id) ? { ...w.agents.find(a => a.id === id), version: 1, owner: 'web-1.0', args: { start: 40 }, state: { value: 42, [HOSTILE]: HOSTILE, big: '9007199254740993 stands here', friend: { $agent: 'mailer-1', class: 'Mailer' }, raw: { $bytes: 'AAEC' }, nan: { $double: 'nan' }, list: Array.from({ length: 300 }, (_, i) => i), deep: { a: { b: { c: [true, null] } } } }, state_bytes: 4100, cut: false } : null;
+            return w.agents.some(a => a.id === id) || w.calls.some(c => c.agent === id) ? { ...w.agents.find(a => a.id === id), version: 1, owner: 'web-1.0', args: { start: 40 }, state: { value: 42, [HOSTILE]: HOSTILE, big: '9007199254740993 stands here', friend: { $agent: 'mailer-1', class: 'Mailer' }, raw: { $bytes: 'AAEC' }, nan: { $double: 'nan' }, list: Array.from({ length: 300 }, (_, i) => i), deep: { a: { b: { c: [true, null] } } } }, state_bytes: 4100, cut: false } : null;
         if (kind === 'calls' && w.calls.some(c => c.id === id)) {
             const ring = w.waits.cycles[0].includes(id), family = w.calls.filter(c => c.id.split('-')[0] === id.split('-')[0]);
             return { id, found: true, call: w.calls.find(c => c.id === id), root: family[0].id, calls: family, cycle: ring ? w.waits.cycles[0] : [], trace: 'ab12', edges: family.flatMap(c => [c.caller && { from: c.caller, to: c.id, kind: 'calls' }, c.waits_for && { from: c.id, to: c.waits_for, kind: 'waits' }].filter(Boolean)) };

@@ -116,12 +116,12 @@ test('the overview gives no all-clear while something is not known', { expected:
     const overview = { time_ms: Date.now(), redis: { up: true, ping_ms: 1 }, workers: { alive: 1, dead: 0 }, partitions: { total: 1, owned: 1 }, stats: null };
     const put = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
     await page.route('**/api/events', route => route.fulfill({ contentType: 'text/event-stream', body: put('overview', overview) + put('workers', [{ id: 'web-1.0', alive: true, owns: [0], classes: [] }]) }));
-    const answer = (pattern, body) => page.route(pattern, async route => {
+    const later = (pattern, body) => page.route(pattern, async route => {
         await held;
         route.fulfill({ contentType: 'application/json', body: JSON.stringify(body) });
     });
-    await answer('**/api/waits', { nodes: [], edges: [], cycles: [], roots: [] });
-    await answer('**/api/calls?*', { calls: [], more: false });
+    await later('**/api/waits', { nodes: [], edges: [], cycles: [], roots: [] });
+    await later('**/api/calls?*', { calls: [], more: false });
     await page.route('**/api/failures/summary*', route => fails ? route.fulfill({ status: 503, contentType: 'application/json', body: '{"error": {"code": "ASQ_ETIMEOUT", "message": "Redis is slow"}}' })
         : route.fulfill({ contentType: 'application/json', body: '{"kinds": [], "counted": 0, "more": false}' }));
     await page.route('**/api/takeovers', route => route.fulfill({ contentType: 'application/json', body: '[]' }));
@@ -142,7 +142,75 @@ test('failures that were not all counted are said to be more', page => serve({},
     await show(page, base, 'failures');
     await page.getByText('Of the newest 5,000 failures: there are more.').waitFor();
     await show(page, base, 'overview');
-    await page.locator('[data-trouble=failing]', { hasText: 'Mailer.send has failed 212 times or more with' }).waitFor();
+    await page.locator('[data-trouble=failing]', { hasText: /Mailer\.send has failed 212 times in the last minute with ASQ_EUSER\(1\)[^]*Of the last 15 minutes 212 failures are kept, or more\./ }).waitFor();
+    await page.locator('[data-trouble=failing]', { hasText: /Counter\.add has failed with ASQ_EARGS[^]*Of the last 15 minutes 3 failures are kept, or more\./ }).waitFor();
+}));
+
+const answer = (page, pattern, body) => page.route(pattern, route => route.fulfill({ contentType: 'application/json', body: JSON.stringify(body) }));
+const put = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+const figures = methods => ({ time_ms: Date.now(), redis: { up: true }, workers: { alive: 1 }, partitions: { total: 1, owned: 1 }, stats: { now: {}, methods } });
+const times = (p50_ms, p99_ms) => ({ count: 100, p50_ms, p99_ms });
+const noTimes = { count: 0, p50_ms: null, p99_ms: null };
+const measured = (cls, method, over) => ({ class: cls, method, rate: 1, calls: 60, failed: 0, failures: {}, queue: noTimes, run: noTimes, parked: noTimes, commit: noTimes, ...over });
+
+test('what a method fails with moves with the failures of the last minute', page => serve({}, async base => {
+    let n = 30;
+    await page.route('**/api/events', route => route.fulfill({ contentType: 'text/event-stream', body: `retry: 200\n\n${put('overview', figures([measured('Mailer', 'send', { failed: ++n, failures: { 'ASQ_EUSER(1)': n } })]))}` }));
+    await show(page, base, 'overview');
+    const card = page.locator('[data-trouble=failing]', { hasText: 'Mailer.send has failed' });
+    const first = Number(/failed (\d+) times in the last minute/.exec(await card.innerText())[1]);
+    await until('the number moves', async () => Number(/failed (\d+) times/.exec(await card.innerText())[1]) > first);
+}));
+
+test('a method is slow by its running, and that its calls wait is told apart', page => serve({}, async base => {
+    await page.route('**/api/events', route => route.fulfill({ contentType: 'text/event-stream', body: put('overview', figures([
+        measured('Import', 'parse', { run: times(10, 20), queue: times(9000, 30000) }), measured('Planner', 'plan', { run: times(100, 700), queue: times(1, 2), parked: times(800, 900) }), measured('Import', 'late', {})])) }));
+    await show(page, base, 'overview');
+    await page.locator('[data-trouble=slowest]', { hasText: /Planner\.plan is the slowest method: it runs 700 ms at the 99th percentile[^]*Besides, its calls take 2 ms waiting in the queue, 900 ms parked for other calls or for time\./ }).waitFor();
+    await page.locator('[data-trouble=queue]', { hasText: 'Calls of Import.parse began late: 99 of 100 within 30 s' }).waitFor();
+    equal(await page.locator('[data-trouble=slowest]').count(), 1, 'slow methods');
+}));
+
+test('a call that is stuck is told with its time, also behind shorter ones that more wait for', page => serve({}, async base => {
+    const call = (id, method, run_ms, over = {}) => ({ id, state: 'running', why: 'runs', age_ms: run_ms + 60000, run_ms, agent: `${method}-1`, class: 'Fetcher', method, partition: 1, ...over });
+    const busy = [call('a-1.0', 'get', 20), call('b-1.0', 'get', 30)], stuck = call('c-1.0', 'stall', 1080000), alone = call('d-1.0', 'get', 400000);
+    const waiter = call('c-2.0', 'wait', 1070000, { state: 'parked', why: 'waits for call c-1.0', waits_for: 'c-1.0' });
+    await answer(page, '**/api/waits', { nodes: [...busy, stuck, waiter], edges: [{ from: 'c-2.0', to: 'c-1.0', kind: 'waits' }], cycles: [], roots: [{ id: 'a-1.0', waiting: 50 }, { id: 'b-1.0', waiting: 40 }, { id: 'c-1.0', waiting: 1 }] });
+    await answer(page, '**/api/calls?*', { calls: [...busy, stuck, waiter, alone], more: false });
+    await page.route('**/api/stats?*', route => new URL(route.request().url()).searchParams.get('method') !== 'stall' ? route.fallback()
+        : route.fulfill({ contentType: 'application/json', body: JSON.stringify({ step_ms: 60000, points: [], now: {}, methods: [measured('Fetcher', 'stall', { run: times(21, 40) })] }) }));
+    await page.route('**/api/events', route => route.fulfill({ contentType: 'text/event-stream', body: put('overview', figures([measured('Fetcher', 'get', { run: times(15, 30) })])) }));
+    await show(page, base, 'overview');
+    const cards = page.locator('[data-trouble=stuck]');
+    await cards.filter({ hasText: /1 call hangs on Fetcher\.stall of stall-1[^]*It is in its method for 18 min 0 s, usually 21 ms\./ }).waitFor();
+    await cards.filter({ hasText: 'Fetcher.get of get-1 is in its method for 6 min 40 s, usually 15 ms' }).waitFor();
+    equal(await cards.count(), 2, 'calls that are stuck');
+}));
+
+test('a letter leads to what is kept of its call, and a call that has ended to its letter', { expected: /404/ }, page => serve({}, async base => {
+    await show(page, base, 'dead/5-1764000000000-0');
+    await until('why, the cause first', async () => (await page.locator('.note.bad').innerText()).startsWith('Why: process 812 (web-2.0) was ended by SIGSEGV; '));
+    const links = await page.locator('#view dl').first().locator('a').evaluateAll(all => all.map(a => `${a.textContent} ${a.getAttribute('href')}`));
+    equal(links, ['its trace #/traces/ab12', 'failures of its agent #/failures?agent=parser-3'], 'where it leads');
+    check((await page.locator('#view dl').first().innerText()).includes('Given up by'), 'whose worker that is');
+    await show(page, base, 'calls/p-1.0');
+    await page.locator('.note.bad', { hasText: 'It was given up: process 812' }).waitFor();
+    equal(await page.locator('.note.bad a').getAttribute('href'), '#/dead/5-1764000000000-0', 'the letter');
+    await show(page, base, 'calls/x-0.0');
+    await page.locator('[data-failure="mailer-0"]').waitFor();
+    await show(page, base, 'calls/none-1.0');
+    await page.getByText('Neither a failure nor a dead letter of it is kept.').waitFor();
+}));
+
+test('a call shows its worker, its arguments, and the state of its agent', page => serve({}, async base => {
+    await show(page, base, 'calls/c0a1-3.0');
+    check((await page.locator('#view dl').first().innerText()).includes('web-1.0'), 'no worker');
+    check(/it is in its method for 3 min 2 s/.test(await page.locator('#view dl').first().innerText()), 'no time in its method');
+    await page.locator('[data-state="fetch-12"]', { hasText: '42' }).waitFor();
+    await page.locator('[data-arguments="c0a1-3.0"]', { hasText: '["<script>window.hacked=1</script>\\u{202e}gnp' }).waitFor();
+    await show(page, base, 'calls/w-1.0');
+    await page.getByText('Its worker tells them once it has begun.').waitFor();
+    check(await noHarm(page), 'a state became more than text');
 }));
 
 test('pages ask for the same at the same instants', page => serve({}, async base => {

@@ -1,6 +1,7 @@
 /*
  * check_studio.c: addresses of requests are taken apart safely, as-studio's rules about who may do
- * what hold for each header, and calls that wait for each other become the right graph.
+ * what hold for each header, calls that wait for each other become the right graph, and rates are
+ * the mean of some seconds.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "asqueue.h"
 #include "studio/auth.h"
 #include "studio/graph.h"
+#include "studio/rates.h"
 #include "studio/target.h"
 #include "support/suite.h"
 #include "support/support.h"
@@ -491,6 +493,48 @@ START_TEST(rings_are_what_comes_back_to_itself)
 }
 END_TEST
 
+/* ---- rates ---------------------------------------------------------------------------------- */
+
+/* Makes what asq_stats gives of `n` seconds: 300 calls and 3 failures in each third one. */
+static asq_value *bursts(size_t n, int64_t step_ms)
+{
+    asq_value *points = asq_value_list();
+    for (size_t i = 0; i < n; i++)
+        ck_assert_int_eq(asq_list_append(points, asq_pack("{s:i, s:i}", "calls", i % 3 ? 0 : 300,
+                                                          "failed", i % 3 ? 0 : 3)),
+                         0);
+    return asq_pack("{s:I, s:o}", "step_ms", step_ms, "points", points);
+}
+
+START_TEST(rates_are_the_mean_of_some_seconds)
+{
+    struct as_rates rates = { -1, -1 };
+    for (size_t n = 30; n < 33; n++) {
+        asq_value *stats = bursts(n, 1000);
+        ck_assert(as_rates_of(stats, &rates));
+        ck_assert_double_ge(rates.calls, 90); /* 3 or 4 bursts in 10 s */
+        ck_assert_double_le(rates.calls, 120);
+        ck_assert_double_eq_tol(rates.failures, rates.calls / 100, 1e-9);
+        asq_value_free(stats);
+    }
+    asq_value *few = bursts(2, 1000);
+    ck_assert(as_rates_of(few, &rates));
+    ck_assert_double_eq_tol(rates.calls, 150, 1e-9);
+    asq_value_free(few);
+}
+END_TEST
+
+START_TEST(there_are_no_rates_without_seconds)
+{
+    struct as_rates rates;
+    asq_value *none[] = { bursts(0, 1000), bursts(3, 60000), asq_value_null(), asq_value_map() };
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        ck_assert(!as_rates_of(none[i], &rates));
+        asq_value_free(none[i]);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("studio");
@@ -511,6 +555,8 @@ int main(void)
     tcase_add_test(tc, roots_count_all_who_hang_on_them);
     tcase_add_test(tc, a_graph_that_is_full_says_so);
     tcase_add_test(tc, rings_are_what_comes_back_to_itself);
+    tcase_add_test(tc, rates_are_the_mean_of_some_seconds);
+    tcase_add_test(tc, there_are_no_rates_without_seconds);
     suite_add_tcase(s, tc);
     return sup_suite_run(s);
 }

@@ -3,25 +3,25 @@ import { foreign, h } from './dom.js';
 import { ago, clock, count, duration, none, plural } from './format.js';
 import { heirs, methodName } from './parts.js';
 import { to } from './router.js';
+import { since, standing, told } from './why.js';
 
-const LONG_MS = 10000; // calls that take longer are worth a look
+const LONG_MS = 10000; // calls that are in their methods for longer are worth a look
+const SLOW_MS = 1000; // methods should not take longer, nor calls wait longer to begin
 const OLD_MS = 5000; // calls should not wait longer to begin
 const MOST_DEATHS = 3; // that are told one by one
 const LATELY_MS = 600000; // what has happened to workers is told for so long
 
 const share = (part, all) => all > 0 ? `${(part / all * 100).toFixed(part / all < .1 ? 1 : 0)} %` : '';
 
-// What takes longest, by the 99th percentile of all that a call goes through.
+// What runs longest, by the 99th percentile. How long its calls wait does not make a method slow.
 export function slowest(methods) {
-    const total = m => ['queue', 'run', 'parked', 'commit'].reduce((sum, phase) => sum + (m[phase]?.p99_ms || 0), 0);
-    return [...(methods || [])].filter(m => m.calls > 0).sort((a, b) => total(b) - total(a))[0] || null;
+    return [...(methods || [])].filter(m => m.run?.p99_ms > 0).sort((a, b) => b.run.p99_ms - a.run.p99_ms)[0] || null;
 }
 
-// The phase in which a method's calls spend most of their time.
-export function mostly(m) {
-    const names = { queue: 'waiting in the queue', run: 'running', parked: 'parked, waiting for other calls or for time', commit: 'committing to Redis' };
-    const [phase, ms] = Object.keys(names).map(p => [p, m[p]?.p99_ms || 0]).sort((a, b) => b[1] - a[1])[0];
-    return { phase, ms, text: names[phase] };
+// What else a method's calls go through, told apart from their running.
+function besides(m) {
+    const names = { queue: 'waiting in the queue', parked: 'parked for other calls or for time', commit: 'committing to Redis' };
+    return Object.keys(names).filter(p => m[p]?.p99_ms > 0).map(p => `${duration(m[p].p99_ms)} ${names[p]}`).join(', ');
 }
 
 function trouble(level, label, href, title, why) {
@@ -101,34 +101,47 @@ function ofWorkers({ overview, workers, takeovers, now }) {
     return out;
 }
 
+// Whether a call waits for one that is in the set, perhaps through others.
+function hangsOn(ids, call, nodes) {
+    const seen = new Set();
+    for (let at = call; at?.waits_for && !seen.has(at.id); at = nodes.get(at.waits_for)) {
+        seen.add(at.id);
+        if (ids.has(at.waits_for))
+            return true;
+    }
+    return false;
+}
+
+// Calls that do not move: those that most others hang on, among all that others hang on; then the oldest of the rest.
+// The call that most others wait for may be a short one with a long queue behind it.
 function ofWaits({ waits, running }) {
     const out = [];
     const nodes = new Map((waits?.nodes || []).map(n => [n.id, n]));
     for (const ring of (waits?.cycles || []).slice(0, 3))
         out.push(trouble('bad', 'ring', to('waits'), `${plural(ring.length, 'call')} wait for each other in a ring`,
             ring.slice(0, 5).map((id, i) => [i ? ' → ' : '', methodName(nodes.get(id)?.class, nodes.get(id)?.method), ' of ', foreign(nodes.get(id)?.agent || id)])));
-    const roots = (waits?.roots || []).map(r => typeof r === 'string' ? { id: r, waiting: 0 } : r);
-    for (const root of roots.slice(0, 2)) {
-        const n = nodes.get(root.id);
-        if (n && n.age_ms > LONG_MS && !n.cycle)
-            out.push(trouble('warn', 'stuck', to('calls', n.id), [root.waiting ? `${plural(root.waiting, 'call')} hang on ` : 'Others hang on ', methodName(n.class, n.method), ' of ', foreign(n.agent)],
-                [`It is ${n.state} for ${duration(n.age_ms)}`, n.why ? [': ', foreign(n.why)] : '', '.']));
-    }
-    const told = new Set(roots.map(r => r.id));
-    const old = (running || []).filter(c => c.age_ms > LONG_MS && !told.has(c.id) && !nodes.has(c.id)).sort((a, b) => b.age_ms - a.age_ms);
+    const stuck = (waits?.roots || []).map(r => ({ ...nodes.get(r.id ?? r), waiting: r.waiting || 0 })).filter(c => c.id && !c.cycle && since(c) > LONG_MS).slice(0, 2);
+    for (const c of stuck)
+        out.push(trouble('warn', 'stuck', to('calls', c.id), [c.waiting ? `${plural(c.waiting, 'call hangs', 'calls hang')} on ` : 'Others hang on ', methodName(c.class, c.method), ' of ', foreign(c.agent)],
+            [`It is ${standing(c)}`, told(c) ? [': ', foreign(told(c))] : '', '.']));
+    const named = new Set(stuck.map(c => c.id));
+    const old = (running || []).filter(c => since(c) > LONG_MS && !named.has(c.id) && !nodes.get(c.id)?.cycle && !hangsOn(named, c, nodes)).sort((a, b) => since(b) - since(a));
     if (old.length)
-        out.push(trouble('warn', 'stuck', to('calls', old[0].id), [methodName(old[0].class, old[0].method), ' of ', foreign(old[0].agent), ` is ${old[0].state} for ${duration(old[0].age_ms)}`],
-            [old[0].why ? [foreign(old[0].why), '. '] : '', old.length > 1 ? `${plural(old.length - 1, 'more call')} longer than ${duration(LONG_MS)}.` : '']));
+        out.push(trouble('warn', 'stuck', to('calls', old[0].id), [methodName(old[0].class, old[0].method), ' of ', foreign(old[0].agent), ` is ${standing(old[0])}`],
+            [told(old[0]) ? [foreign(told(old[0])), '. '] : '', old.length > 1 ? `${plural(old.length - 1, 'more call')} longer than ${duration(LONG_MS)}.` : '']));
     return out;
 }
+
+// The calls that ofWaits tells of, about.
+export const longest = ({ waits, running }) => [...(waits?.nodes || []), ...(running || [])].filter(c => since(c) > LONG_MS).sort((a, b) => since(b) - since(a)).slice(0, 5);
 
 function ofFailures({ summary, methods, letters, overview, now }) {
     const out = [];
     for (const f of (summary?.kinds || []).slice(0, 3)) {
-        const m = (methods || []).find(x => x.class === f.class && x.method === f.method);
+        const m = (methods || []).find(x => x.class === f.class && x.method === f.method), lately = m?.failures?.[f.code];
         out.push(trouble(now - f.last_ms < 120000 ? 'bad' : 'warn', 'failing', to('failures', null, { class: f.class, method: f.method, code: f.code }),
-            [methodName(f.class, f.method), ` has failed ${plural(f.count, 'time')}${summary.more ? ' or more' : ''} with `, h('span', { class: 'mono' }, foreign(f.code))],
-            [`Last ${ago(f.last_ms, now)}`, m?.failed ? `; ${share(m.failed, m.calls)} of its calls in the last minute` : '', '.']));
+            [methodName(f.class, f.method), lately ? ` has failed ${plural(lately, 'time')} in the last minute with ` : ' has failed with ', h('span', { class: 'mono' }, foreign(f.code))],
+            [`Last ${ago(f.last_ms, now)}`, lately ? `; ${share(lately, m.calls)} of its calls in the last minute` : '', `. Of the last 15 minutes ${plural(f.count, 'failure is', 'failures are')} kept${summary.more ? ', or more' : ''}.`]));
     }
     if (overview?.dead_letters > 0) {
         const newest = letters?.[0];
@@ -148,11 +161,13 @@ function ofTimes({ overview, methods }) {
                 : 'Workers have room: an earlier call of the same agent runs, or its partition is being taken over.'));
     }
     const slow = slowest(methods);
-    if (slow) {
-        const most = mostly(slow);
-        out.push(trouble(most.ms > 1000 ? 'warn' : 'info', 'slowest', to('classes', slow.class),
-            [methodName(slow.class, slow.method), ` is the slowest method: ${duration(most.ms)} at the 99th percentile`], `Mostly ${most.text}.`));
-    }
+    if (slow)
+        out.push(trouble(slow.run.p99_ms > SLOW_MS ? 'warn' : 'info', 'slowest', to('classes', slow.class),
+            [methodName(slow.class, slow.method), ` is the slowest method: it runs ${duration(slow.run.p99_ms)} at the 99th percentile`], besides(slow) ? `Besides, its calls take ${besides(slow)}.` : ''));
+    const late = [...(methods || [])].filter(m => m.queue?.p99_ms > SLOW_MS).sort((a, b) => b.queue.p99_ms - a.queue.p99_ms)[0];
+    if (late)
+        out.push(trouble('info', 'queue', to('calls', null, { state: 'waiting', class: late.class }), ['Calls of ', methodName(late.class, late.method), ` began late: 99 of 100 within ${duration(late.queue.p99_ms)}`],
+            'They have waited for a place, for the turn of their agent, or for a worker that takes over; the method itself need not be slow.'));
     return out;
 }
 

@@ -1,12 +1,15 @@
 // view_call.js: one call with the whole tree that it is in: who called whom, who waits for whom, and where the time went.
 import { pathOf } from './api.js';
-import { foreign, h, keepOf, plain } from './dom.js';
+import { foreign, foreignBlock, h, keepOf, plain } from './dom.js';
 import { duration, plural } from './format.js';
 import { agentLink, callLink, empty, facts, head, methodName, stateTag, tag } from './parts.js';
 import { to } from './router.js';
+import { tree } from './tree.js';
 import { cutNote } from './view_waits.js';
 import { waterfall } from './falls.js';
-import { cancelCall, reason } from './view_calls.js';
+import { cancelCall } from './view_calls.js';
+import { failuresList } from './view_failures.js';
+import { learn, reason, standing, told } from './why.js';
 
 function treeOf(answer, here) {
     const rows = new Map(answer.calls.map(c => [c.id, c]));
@@ -49,7 +52,7 @@ function diagnosis(answer) {
     }
     if (!at || steps === 0)
         return null;
-    return h('div', { class: 'note warn' }, h('strong', null, 'What it comes down to: '), callLink(at.id, methodName(at.class, at.method)), ' of ', agentLink(at.agent), ` is ${at.state} for ${duration(at.age_ms)}`, at.why ? [': ', foreign(at.why)] : '', '.');
+    return h('div', { class: 'note warn' }, h('strong', null, 'What it comes down to: '), callLink(at.id, methodName(at.class, at.method)), ' of ', agentLink(at.agent), ` is ${standing(at)}`, told(at) ? [': ', foreign(told(at))] : '', '.');
 }
 
 async function traceOf(ctx, answer) {
@@ -68,7 +71,46 @@ function falls(ctx, trace) {
                 : ['as-studio keeps no traces. With ', h('code', null, 'as-studio --collect-traces'), ' and ', h('code', null, 'as-worker --traces URL'), ' the spans of each call are shown here.']));
 }
 
+// The agent, as it was after its last commit; null: it is not made yet.
+async function agentOf(ctx, id) {
+    try {
+        return await ctx.get(pathOf('agents', id));
+    } catch (error) {
+        if (error.status !== 404)
+            throw error;
+        return null;
+    }
+}
+
+function stateOf(agent, id) {
+    return h('section', { class: 'card', 'aria-labelledby': 'state' }, h('div', { class: 'title' }, h('h2', { id: 'state' }, 'State of its agent'), h('span', { class: 'end quiet' }, 'after its last commit')),
+        agent === null ? h('p', { class: 'quiet' }, 'There is no such agent yet.') : agent.cut ? h('p', { class: 'note' }, 'It is too large to be shown here: as-ctl show prints it.') : h('div', { 'data-state': plain(id) }, tree(agent.state ?? null)));
+}
+
+// Its worker tells the beginning of the arguments, of a call that has begun.
+function argumentsOf(call) {
+    const why = !call.worker ? 'Its worker tells them once it has begun.' : 'Its worker does not tell them: it has no room, or was started with --keep-arguments no.';
+    return h('section', { class: 'card', 'aria-labelledby': 'arguments' }, h('h2', { id: 'arguments' }, 'Arguments'),
+        typeof call.args === 'string' ? h('div', { 'data-arguments': plain(call.id) }, foreignBlock(call.args)) : h('p', { class: 'quiet' }, why));
+}
+
+const KEPT = 1000; // letters and failures that are looked through
+
+// What is kept of a call that is not under way: its letter, and its failed runs.
+async function endOf(ctx) {
+    const [{ letters }, { failures }] = await Promise.all([ctx.get('/api/dead', { limit: KEPT }), ctx.get('/api/failures', { limit: KEPT })]);
+    return { letter: letters.find(l => l.call_id === ctx.id), failures: failures.filter(f => f.call_id === ctx.id) };
+}
+
+function showEnded(ctx, why, { letter, failures }, trace) {
+    ctx.show(head(['Call ', foreign(ctx.id, 'mono')]),
+        letter ? h('div', { class: 'note bad' }, h('strong', null, 'It was given up: '), foreign(letter.reason || ''), '. ', h('a', { href: to('dead', letter.id) }, 'The dead letter'), ' has its arguments, and can be sent again.') : null,
+        h('div', { class: 'card' }, empty('The call is not under way', foreign(why), letter || failures.length ? '' : 'Neither a failure nor a dead letter of it is kept.')),
+        failures.length ? h('section', { class: 'card' }, h('h2', null, 'Its failed runs'), failuresList(failures)) : null, trace ? falls(ctx, trace) : null);
+}
+
 export function mountCall(ctx) {
+    let ended = null;
     ctx.show(head('Call'), h('p', { class: 'quiet' }, 'Loading …'));
     const again = ctx.poll(2000, async () => {
         let answer = null, missing = '';
@@ -81,17 +123,18 @@ export function mountCall(ctx) {
         }
         const trace = await traceOf(ctx, answer);
         if (!answer) {
-            ctx.show(head(['Call ', foreign(ctx.id, 'mono')]), h('div', { class: 'card' }, empty('The call is not under way',
-                foreign(missing), 'If it failed, it is under Failures; if it was given up, under Dead letters.')), trace ? falls(ctx, trace) : null);
+            ended ??= await endOf(ctx);
+            showEnded(ctx, missing, ended, trace);
             return;
         }
-        const c = answer.call;
+        const c = answer.call, agent = await agentOf(ctx, c.agent);
         ctx.show(head(methodName(c.class, c.method), { more: stateTag(c.state), end: ctx.writes ? [h('button', { type: 'button', class: 'danger', onclick: () => cancelCall(c, again) }, 'Cancel …')] : [] }),
             diagnosis(answer),
             h('section', { class: 'card' }, h('h2', null, 'About it'), facts([['Call', foreign(c.id, 'mono')], ['Agent', agentLink(c.agent)], ['Age', duration(c.age_ms)], ['Partition', c.partition],
-                c.caller ? ['Called by', callLink(c.caller)] : null, ['Why it has not ended', reason(c).some(Boolean) ? reason(c) : 'it runs']])),
+                c.worker ? ['Worker', h('a', { href: to('workers') }, foreign(c.worker))] : null, c.caller ? ['Called by', callLink(c.caller)] : null, ['Why it has not ended', ['it is ', standing(c), reason(c).some(Boolean) && c.state !== 'running' ? ': ' : '', c.state === 'running' ? '' : reason(c)]]])),
             h('section', { class: 'card', 'aria-labelledby': 'tree' }, h('div', { class: 'title' }, h('h2', { id: 'tree' }, 'The tree that it is in'), h('span', { class: 'end quiet' }, plural(answer.calls.length, 'call'))), treeOf(answer, c.id),
                 answer.more ? h('p', { class: 'quiet' }, 'The tree has more calls than are shown.') : null, cutNote(answer)),
-            falls(ctx, trace));
+            argumentsOf(c), stateOf(agent, c.agent), falls(ctx, trace));
+        await learn(ctx, [c, ...answer.calls.filter(x => x.id === c.waits_for)]); // for the next time
     });
 }

@@ -6,6 +6,7 @@ import { ask } from './dialogs.js';
 import { agentLink, callLink, empty, field, head, later, methodName, stateTag, table } from './parts.js';
 import { remember } from './router.js';
 import { mountCall } from './view_call.js';
+import { reason } from './why.js';
 
 const STATES = [['running', 'on a thread of a worker'], ['parked', 'has begun, and waits for a call or for time'], ['waiting', 'has not begun'], ['delayed', 'a timer: its time has not come'], ['retrying', 'has failed, and will be run again']];
 const LIMIT = 200;
@@ -21,13 +22,6 @@ export function cancelCall(call, onDone) {
             onDone?.();
         },
     });
-}
-
-export function reason(call) {
-    const named = call.waits_for && call.why?.includes(call.waits_for); // then the link says it
-    return [call.why && !named ? foreign(call.why) : null,
-        call.waits_for ? [call.why && !named ? ' ' : 'waits for call ', callLink(call.waits_for), call.awaited > 1 ? ` and ${count(call.awaited - 1)} more` : ''] : null,
-        call.due_ms !== undefined ? ` due in ${duration(call.due_ms)}` : null, call.failed_runs ? ` after ${count(call.failed_runs)} failed` : null];
 }
 
 // begun: calls that run or are parked, where the rows may not have them.

@@ -1,5 +1,5 @@
 // view_overview.js: is it well, and if not, what is slow or stuck, and why.
-import { attention } from './attention.js';
+import { attention, longest } from './attention.js';
 import { Chart } from './chart.js';
 import { foreign, h, keep } from './dom.js';
 import { bytes, clock, count, duration, none, short } from './format.js';
@@ -7,6 +7,7 @@ import { live, now } from './live.js';
 import { choice, empty, head, methodName, moved, table } from './parts.js';
 import { to } from './router.js';
 import { BEGUN } from './view_calls.js';
+import { learn } from './why.js';
 
 const KEEP = 600; // samples of our own, where the server has no history
 const SINCE_MS = 15 * 60 * 1000;
@@ -166,6 +167,8 @@ export default {
             const failed = outcomes.find(o => o.status === 'rejected');
             if (failed)
                 throw failed.reason;
+            await learn(ctx, longest(known));
+            draw();
         });
         ctx.on(kind => {
             if (kind === 'overview' && live.overview && !history)
