@@ -536,12 +536,16 @@ START_TEST(values_outlive_a_restart_of_redis)
 {
     asq_result *r = begin("run", "e:3 g e:3");
 
-    expect_next(r, ASQ_NEXT_VALUE, "0");
+    for (int i = 0; i < 3; i++) {
+        char text[8];
+        snprintf(text, sizeof text, "%d", i);
+        expect_next(r, ASQ_NEXT_VALUE, text);
+    }
     wait_at_gate();
     sup_redis_do(redis, "SAVE");
     sup_redis_restart(redis);
     touch(gate);
-    expect(r, "1 2 3 4 5 end");
+    expect(r, "3 4 5 end");
     asq_result_free(r);
 }
 END_TEST
@@ -590,9 +594,9 @@ START_TEST(foreign_entries_are_passed_over_and_told)
     last = sup_redis_reply(redis, "XREVRANGE %s + - COUNT 1", key);
     run = strtoull(last->element[0]->element[0]->str, NULL, 10);
     freeReplyObject(last);
-    sup_redis_do(redis, "XADD %s %llu-1 v garbage", key, run);
+    sup_redis_do(redis, "XADD %s %llu-9 v garbage", key, run);
     touch(gate);
-    expect(r, "missed:1 missed:1 end"); /* the worker's entry 1 seems to be there already */
+    expect(r, "missed:8 missed:1 end"); /* the worker's next entries seem to be there already */
     free(key);
     asq_result_free(r);
 }
