@@ -22,8 +22,13 @@ worker() { # NAME
 process_of() { # ID: the pid that its hash has
     redis-cli -s "$redis_socket" HGET "asq:{default}:worker:$1" pid
 }
-owns() { # ID: it has partitions
-    [ "$(redis-cli -s "$redis_socket" HGET "asq:{default}:worker:$1" partitions)" -gt 0 ]
+owns() { # ID: it has partitions, by their leases
+    p=0
+    while [ $p -lt 16 ]; do
+        [ "$(redis-cli -s "$redis_socket" HGET "asq:{default.$p}:lease" owner)" = "$1" ] && return
+        p=$((p + 1))
+    done
+    return 1
 }
 # Lines of the dead, one for each: {"id":…,"pid":…,"heirs":{…}}. A machine that is busy may have others missed
 # as well, which the test does not look at.
