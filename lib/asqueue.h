@@ -369,6 +369,9 @@ typedef struct asq_options {
  *     redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/MASTER[/db][?ns=N]
  *                                               the same; the hosts are Sentinels, see below
  *     rediss+sentinel://…                       the same over TLS, to Sentinels and master
+ *     redis+cluster://[[user]:password@]host[:port][,host[:port]…][?ns=N]
+ *                                               the same; the hosts are nodes of a Redis Cluster
+ *     rediss+cluster://…                        the same over TLS, to all nodes
  *     unix:/path[?db=D&ns=N&user=U&password=P]  the same over a Unix socket
  *     NULL                                      ASQUEUE_URL from the environment, else child:
  *
