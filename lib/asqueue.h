@@ -805,7 +805,7 @@ ASQ_API int asq_result_then(asq_result *r, asq_result_fn fn, void *user);
 /* What a call emits while it runs (asq_emit), for whoever waits for it.
  *
  * asq_result_next gets what is next, in order, from the first value on that is kept; also of a call
- * that has ended, and of one attached by its id, in as many processes as like. It returns
+ * that has ended, and of one attached by its id, in any number of processes. It returns
  *
  * - ASQ_NEXT_VALUE: a value, in *ret, which the caller owns;
  * - ASQ_NEXT_AGAIN: the call runs again, because its worker died, has handed the agent over, or by
@@ -1257,7 +1257,7 @@ typedef struct asq_worker_options {
     /* last failed runs of a partition that are kept in Redis, for asq_failures, at most 10000 and
      * 1 MiB; 0: 100; below 0: none */
     int32_t keep_failures;
-    bool omit_arguments; /* of failures that are kept and calls that are listed: may be secret */
+    bool omit_arguments;          /* from kept failures and listed calls: they may be secret */
     asq_log_fields_fn log_fields; /* called in place of log; NULL: log is */
     bool no_stats;                /* keep no figures of the deployment in Redis, for asq_stats */
     /* URL of a collector that takes OTLP over HTTP (JSON), http[s]://HOST:PORT[/v1/traces]; each
@@ -1346,11 +1346,11 @@ ASQ_API int asq_workers(asq *h, asq_value **ret);
  * or must not be asked, there is only what its hash has. */
 ASQ_API int asq_workers_live(asq *h, asq_value **ret);
 /* Lists the worker processes that have died, newest first: a map for each, with id, time_ms (Unix
- * time), how (text), and what it is made of: signal (its name) or status (of exit), as the
+ * time), how (text), and as far as they are known: signal (its name) or status (of exit), as the
  * process's supervisor has seen it; silent_ms, if others have missed its heartbeat, and heard_ms,
  * if it has sent one after all; host, pid, found_by (the id of who noted it), and heirs: a map from
- * the id of each worker process that has taken over partitions to their number. A process that
- * stopped in order has not died. Redis keeps the last 100 deaths, and 10 of each worker process's
+ * the id of each worker process that has taken over partitions to their number, "(others)" for
+ * those beyond 64. A process that stopped in order has not died. Redis keeps the last 100 deaths, and 10 of each worker process's
  * id, until a day has passed. */
 ASQ_API int asq_workers_dead(asq *h, asq_value **ret);
 /* Lists the partitions, by number: a map for each, with partition, owner (the id of the worker

@@ -1,7 +1,7 @@
 /*
  * emits.c: see emits.h. A value goes from the method's thread to the loop, in the order of the
  * method's other requests, and into the open chunk of its run: a stream entry to be. Chunks leave
- * together, those of a partition in one call of emit.lua, some ten times a second.
+ * together, those of a partition in one call of emit.lua, every 20 to 200 ms.
  *
  *     thread   asq_emit ──────────┬─▶ goes on        ╭─▶ parks, if much is under way
  *                │                │                  │         ▲
