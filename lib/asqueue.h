@@ -1350,8 +1350,8 @@ ASQ_API int asq_workers_live(asq *h, asq_value **ret);
  * process's supervisor has seen it; silent_ms, if others have missed its heartbeat, and heard_ms,
  * if it has sent one after all; host, pid, found_by (the id of who noted it), and heirs: a map from
  * the id of each worker process that has taken over partitions to their number, "(others)" for
- * those beyond 64. A process that stopped in order has not died. Redis keeps the last 100 deaths, and 10 of each worker process's
- * id, until a day has passed. */
+ * those beyond 64. A process that stopped in order has not died. Redis keeps the last 100 deaths,
+ * and 10 of each worker process's id, until a day has passed. */
 ASQ_API int asq_workers_dead(asq *h, asq_value **ret);
 /* Lists the partitions, by number: a map for each, with partition, owner (the id of the worker
  * process that has it; null: none) and epoch (how often it has changed hands). Here the handle's

@@ -4,8 +4,8 @@
  *
  * The loop looks every third of the lease time, and whenever another worker announces a change: it
  * reads the set of workers and their heartbeats (fields.h), then the leases that matter
- * (lease_look.h), and decides. A worker is dead when its hash is gone, or when its heartbeat has not
- * moved for a lease time by the monotonic clock of this process, whose own heartbeat was
+ * (lease_look.h), and decides. A worker is dead when its hash is gone, or when its heartbeat has
+ * not moved for a lease time by the monotonic clock of this process, whose own heartbeat was
  * acknowledged all that time. No wall clock takes part.
  */
 #include <stdio.h>

@@ -16,7 +16,7 @@ struct as_rates {
 };
 
 /* Takes the rates from what asq_stats gives with points, which are a second each. False: it has no
- * such points. */
+ * such points, or there is no worker process that keeps figures. */
 bool as_rates_of(const asq_value *stats, struct as_rates *ret);
 
 #endif

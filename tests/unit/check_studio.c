@@ -496,28 +496,29 @@ END_TEST
 /* ---- rates ---------------------------------------------------------------------------------- */
 
 /* Makes what asq_stats gives of `n` seconds: 300 calls and 3 failures in each third one. */
-static asq_value *bursts(size_t n, int64_t step_ms)
+static asq_value *bursts(size_t n, int64_t step_ms, int64_t processes)
 {
     asq_value *points = asq_value_list();
     for (size_t i = 0; i < n; i++)
         ck_assert_int_eq(asq_list_append(points, asq_pack("{s:i, s:i}", "calls", i % 3 ? 0 : 300,
                                                           "failed", i % 3 ? 0 : 3)),
                          0);
-    return asq_pack("{s:I, s:o}", "step_ms", step_ms, "points", points);
+    return asq_pack("{s:I, s:o, s:{s:I}}", "step_ms", step_ms, "points", points, "now", "processes",
+                    processes);
 }
 
 START_TEST(rates_are_the_mean_of_some_seconds)
 {
     struct as_rates rates = { -1, -1 };
     for (size_t n = 30; n < 33; n++) {
-        asq_value *stats = bursts(n, 1000);
+        asq_value *stats = bursts(n, 1000, 1);
         ck_assert(as_rates_of(stats, &rates));
         ck_assert_double_ge(rates.calls, 90); /* 3 or 4 bursts in 10 s */
         ck_assert_double_le(rates.calls, 120);
         ck_assert_double_eq_tol(rates.failures, rates.calls / 100, 1e-9);
         asq_value_free(stats);
     }
-    asq_value *few = bursts(2, 1000);
+    asq_value *few = bursts(2, 1000, 1);
     ck_assert(as_rates_of(few, &rates));
     ck_assert_double_eq_tol(rates.calls, 150, 1e-9);
     asq_value_free(few);
@@ -527,7 +528,8 @@ END_TEST
 START_TEST(there_are_no_rates_without_seconds)
 {
     struct as_rates rates;
-    asq_value *none[] = { bursts(0, 1000), bursts(3, 60000), asq_value_null(), asq_value_map() };
+    asq_value *none[] = { bursts(0, 1000, 1), bursts(3, 60000, 1), bursts(3, 1000, 0),
+                          asq_value_null(), asq_value_map() };
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
         ck_assert(!as_rates_of(none[i], &rates));
         asq_value_free(none[i]);
