@@ -59,7 +59,7 @@ enum {
 enum asq__batch_state {
     ASQ__BATCH_NEW,      /* neither counted nor in a list yet */
     ASQ__BATCH_OPEN,     /* takes further calls; in e->open */
-    ASQ__BATCH_READY,    /* complete, to be sent; in e->ready, or in e->held while it may not */
+    ASQ__BATCH_READY,    /* complete, to be sent; in e->ready, or in e->blocked while it may not */
     ASQ__BATCH_SENT,     /* no reply yet; in e->sent, as the next two */
     ASQ__BATCH_REFUSED,  /* temporarily; resent at the next tick */
     ASQ__BATCH_ACCEPTED, /* in its stream, on this connection */
@@ -99,7 +99,7 @@ struct asq__guard {
 
 struct asq__batch {
     struct asq__node node; /* in e->batches, by id */
-    /* In e->ready, e->held or e->sent, in the order of creation; or in e->foreign or
+    /* In e->ready, e->blocked or e->sent, in the order of creation; or in e->foreign or
      * e->ended_batches. */
     struct asq__list order;
     struct asq__list watch;     /* in e->watch while a call is awaited; longest unchecked first */
@@ -161,9 +161,9 @@ struct asq__engine {
     struct asq__engine_config config;
     struct asq__redis *redis;
     struct asq__table batches;
-    /* held: READY batches of partitions of which nothing may leave now, so that those of others are
-     * not looked for among them. Of one partition they are older than those in `ready`. */
-    struct asq__list ready, held, sent, foreign, watch;
+    /* blocked: READY batches of partitions of which nothing may leave now, so that those of others
+     * are not looked for among them. Of one partition they are older than those in `ready`. */
+    struct asq__list ready, blocked, sent, foreign, watch;
     struct asq__list ended_batches; /* ended batches with pending replies */
     struct asq__batch **open;       /* [partition] */
     uint32_t partitions;
@@ -261,7 +261,7 @@ void asq__engine_forget_moves(struct asq__engine *e);
 int asq__engine_open_tables(struct asq__engine *e); /* once the partitions are known */
 /* Returns whether batches of a partition must wait: it has no server, Redis is being asked what has
  * become of earlier ones, or its server takes none until the next tick. */
-bool asq__engine_holds(const struct asq__engine *e, uint32_t partition);
+bool asq__engine_blocks(const struct asq__engine *e, uint32_t partition);
 void asq__engine_send_ready(struct asq__engine *e);
 void asq__engine_close_open(struct asq__engine *e); /* makes all open batches ready */
 /* Rewrites the batch's marks: current age, number, whether it was sent before. */

@@ -27,7 +27,7 @@ void asq__engine_check(const struct asq__engine *e)
 {
     size_t unaccepted = 0, n = e->opened;
     n += count_list(e, &e->ready, ASQ__BATCH_BIT(READY), &unaccepted);
-    n += count_list(e, &e->held, ASQ__BATCH_BIT(READY), &unaccepted);
+    n += count_list(e, &e->blocked, ASQ__BATCH_BIT(READY), &unaccepted);
     n += count_list(e, &e->sent,
                     ASQ__BATCH_BIT(SENT) | ASQ__BATCH_BIT(REFUSED) | ASQ__BATCH_BIT(ACCEPTED),
                     &unaccepted);

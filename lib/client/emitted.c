@@ -88,6 +88,6 @@ int asq__emitted_take(struct asq__emitted *e, asq_value **ret)
         rc = asq__value_decode(value, n, ret, NULL, 0);
     if (rc == ASQ_ENOMEM)
         return rc;
-    e->at = rc < 0 && at == e->at ? e->values.len : at; /* what cannot be decoded is passed over */
+    e->at = rc < 0 && at == e->at ? e->values.len : at; /* what cannot be decoded is skipped */
     return rc < 0 ? rc : ASQ_NEXT_VALUE;
 }

@@ -183,7 +183,7 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     asq__arena_init(&e->pushed, 0);
     asq__arena_init(&e->other, 0);
     asq__list_init(&e->ready);
-    asq__list_init(&e->held);
+    asq__list_init(&e->blocked);
     asq__list_init(&e->sent);
     asq__list_init(&e->foreign);
     asq__list_init(&e->watch);
@@ -225,7 +225,7 @@ void asq__engine_free(struct asq__engine *e)
     asq__assert(e->unfinished == 0 && e->unaccepted == 0 && e->backlog == 0);
     asq__assert(e->batches.count == 0 && asq__list_empty(&e->watch) &&
                 asq__list_empty(&e->foreign));
-    asq__assert(asq__list_empty(&e->ready) && asq__list_empty(&e->held) &&
+    asq__assert(asq__list_empty(&e->ready) && asq__list_empty(&e->blocked) &&
                 asq__list_empty(&e->sent));
     asq__table_release(&e->batches);
     asq__hearing_close(e);
@@ -269,7 +269,7 @@ void asq__engine_count_unaccepted(const struct asq__engine *e, size_t *ret_unsen
 {
     *ret_unsent = *ret_unknown = 0;
     count_unaccepted(&e->ready, ret_unsent, ret_unknown);
-    count_unaccepted(&e->held, ret_unsent, ret_unknown);
+    count_unaccepted(&e->blocked, ret_unsent, ret_unknown);
     count_unaccepted(&e->sent, ret_unsent, ret_unknown);
 }
 

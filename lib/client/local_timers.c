@@ -1,7 +1,6 @@
 /*
- * local_timers.c: see local_timers.h. A timer is taken out of nothing but the list, and a call of
- * its agent may change or remove it while it fires: so each call begins with a new look at the
- * list.
+ * local_timers.c: see local_timers.h. A timer's call may change or remove timers of its agent, so a
+ * copy is fired, and the list is searched again before each call.
  */
 #include "client/local_timers.h"
 

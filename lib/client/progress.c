@@ -46,7 +46,7 @@ void asq__progress_release(struct asq__progress *p)
 
 /* ---- what was read ---- */
 
-/* Gives the reader what has come. It may be gone behind this. */
+/* Gives the reader what has come. `p` may be freed after this. */
 static void deliver(struct asq__progress *p)
 {
     asq__list_del(&p->node);
@@ -108,7 +108,7 @@ static bool take_entry(struct asq__progress *p, const redisReply *entry)
     const redisReply *v = fields->elements == 2 ? fields->element[1] : NULL;
     if (!v || v->type != REDIS_REPLY_STRING ||
         !asq__emissions_count((const uint8_t *) v->str, v->len, &count) || !count)
-        return go_to(p, run, n + 1); /* not from a worker: passed over, as a value that is missed */
+        return go_to(p, run, n + 1); /* not from a worker: skipped, as a value that is missed */
     asq__buf_put(&p->got.values, v->str, v->len);
     p->next = n + count;
     return true;

@@ -76,7 +76,7 @@ static bool is_out_of_order(const struct asq__engine *e, const struct asq__batch
         return false;
     if (!b->guard)
         return later || (may_be_refused(b) && b->number < e->ended[b->partition]);
-    for (const struct asq__list *it = b->order.next; later && it != &e->held; it = it->next) {
+    for (const struct asq__list *it = b->order.next; later && it != &e->blocked; it = it->next) {
         const struct asq__batch *other = ASQ__CONTAINER(it, struct asq__batch, order);
         if (other->partition == b->partition && has_arrived(other) &&
             asq__batch_is_in_order_with(b, other))
@@ -88,7 +88,7 @@ static bool is_out_of_order(const struct asq__engine *e, const struct asq__batch
 static void fail_out_of_order(struct asq__engine *e, uint32_t round)
 {
     bool *later = calloc(e->partitions, sizeof *later);
-    for (struct asq__list *it = e->held.prev; later && it != &e->held; it = it->prev) {
+    for (struct asq__list *it = e->blocked.prev; later && it != &e->blocked; it = it->prev) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (e->rounds[b->partition] != round)
             continue;
@@ -97,7 +97,7 @@ static void fail_out_of_order(struct asq__engine *e, uint32_t round)
         later[b->partition] |= has_arrived(b);
     }
     free(later);
-    ASQ__LIST_EACH (it, &e->held) {
+    ASQ__LIST_EACH (it, &e->blocked) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (e->rounds[b->partition] == round && b->asked == ASQ__ASKED_OUT_OF_ORDER)
             asq__batch_fail(
@@ -248,7 +248,7 @@ static void query_all(struct asq__engine *e, struct round *round)
 {
     size_t n = 0, at = 0;
     size_t *end = calloc(e->partitions + 1, sizeof *end); /* [partition + 1]; then [partition] */
-    ASQ__LIST_EACH (it, &e->held) {
+    ASQ__LIST_EACH (it, &e->blocked) {
         const struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (end && is_asked_about(e, b, round)) {
             end[b->partition + 1]++;
@@ -258,7 +258,7 @@ static void query_all(struct asq__engine *e, struct round *round)
     struct asq__batch **sorted = n ? malloc(n * sizeof *sorted) : NULL;
     for (uint32_t p = 0; sorted && p < e->partitions; p++)
         end[p + 1] += end[p];
-    ASQ__LIST_EACH (it, &e->held) {
+    ASQ__LIST_EACH (it, &e->blocked) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (sorted && is_asked_about(e, b, round))
             sorted[end[b->partition]++] = b;
@@ -301,15 +301,15 @@ void asq__engine_resend_refused(struct asq__engine *e)
     asq__list_init(&back);
     ASQ__LIST_EACH (it, &e->sent) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (b->state != ASQ__BATCH_REFUSED || asq__engine_holds(e, b->partition))
+        if (b->state != ASQ__BATCH_REFUSED || asq__engine_blocks(e, b->partition))
             continue;
         asq__list_del(&b->order);
         asq__list_add(&back, &b->order);
         asq__batch_enter(b, ASQ__BATCH_READY);
     }
-    ASQ__LIST_EACH (it, &e->held) {
+    ASQ__LIST_EACH (it, &e->blocked) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
-        if (asq__engine_holds(e, b->partition))
+        if (asq__engine_blocks(e, b->partition))
             continue;
         asq__list_del(&b->order);
         asq__list_add(&back, &b->order);
@@ -340,7 +340,7 @@ static void apply_answers(struct asq__engine *e, uint32_t round)
     struct asq__list back;
     asq__list_init(&back);
     fail_out_of_order(e, round);
-    ASQ__LIST_EACH (it, &e->held) {
+    ASQ__LIST_EACH (it, &e->blocked) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (e->rounds[b->partition] != round)
             continue;
@@ -397,9 +397,9 @@ void asq__engine_resend(struct asq__engine *e, const bool *parts)
     struct asq__list mine;
     asq__list_init(&mine);
     take_batches(&mine, &e->sent, parts);
-    take_batches(&mine, &e->held, parts);
+    take_batches(&mine, &e->blocked, parts);
     take_batches(&mine, &e->ready, parts);
-    asq__list_splice(&e->held, &mine);
+    asq__list_splice(&e->blocked, &mine);
     asq__engine_check(e);
     uint32_t number = begin_round(e, parts);
     if (round) {

@@ -347,7 +347,7 @@ static enum asq__lease_belief believe(const struct asq__engine *e, const struct 
     return e->config.holds(e->config.log_user, b->guard->partition, b->guard->token);
 }
 
-bool asq__engine_holds(const struct asq__engine *e, uint32_t partition)
+bool asq__engine_blocks(const struct asq__engine *e, uint32_t partition)
 {
     return e->rounds[partition] || (e->moves && e->moving[partition]) ||
            !asq__redis_serves(e->redis, partition);
@@ -376,9 +376,9 @@ void asq__engine_send_ready(struct asq__engine *e)
     asq__list_init(&waiting);
     while (!asq__list_empty(&e->ready) && !e->first) {
         struct asq__batch *b = ASQ__CONTAINER(e->ready.next, struct asq__batch, order);
-        if (asq__engine_holds(e, b->partition)) {
+        if (asq__engine_blocks(e, b->partition)) {
             asq__list_del(&b->order);
-            asq__list_add(&e->held, &b->order);
+            asq__list_add(&e->blocked, &b->order);
             continue;
         }
         enum asq__lease_belief belief = believe(e, b);
@@ -392,7 +392,7 @@ void asq__engine_send_ready(struct asq__engine *e)
             continue;
         }
         if (!has_room(e, b->partition)) {
-            if (asq__engine_holds(e, b->partition))
+            if (asq__engine_blocks(e, b->partition))
                 continue;
             break; /* the tick or the next flush continues */
         }

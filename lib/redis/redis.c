@@ -46,7 +46,8 @@ bool asq__redis_serves(const struct asq__redis *r, uint32_t partition)
 {
     if (!r->up || !r->cluster)
         return r->up;
-    return partition < r->nslots && r->told[partition] && r->routes[r->slots[partition]] != &r->one;
+    return partition < r->nslots && r->announced[partition] &&
+           r->routes[r->slots[partition]] != &r->one;
 }
 
 bool asq__redis_serves_all(const struct asq__redis *r)
@@ -54,12 +55,13 @@ bool asq__redis_serves_all(const struct asq__redis *r)
     for (uint32_t p = 0; p < r->meta.partitions; p++)
         if (!asq__redis_serves(r, p))
             return false;
-    return r->up && (!r->cluster || r->home_told);
+    return r->up && (!r->cluster || r->home_announced);
 }
 
 bool asq__redis_home_answers(const struct asq__redis *r)
 {
-    return !r->cluster || (r->up && r->home_told && asq__conn_waits_ms(r->home->conn) < SLOW_MS);
+    return !r->cluster ||
+           (r->up && r->home_announced && asq__conn_waits_ms(r->home->conn) < SLOW_MS);
 }
 
 bool asq__redis_home_fails(const struct asq__redis *r)
@@ -83,7 +85,7 @@ bool asq__redis_is_spread(const struct asq__redis *r)
 
 struct asq__conn *asq__redis_home(struct asq__redis *r)
 {
-    return r->up && !r->home_told ? r->one.conn : r->home->conn;
+    return r->up && !r->home_announced ? r->one.conn : r->home->conn;
 }
 
 struct asq__script_cache *asq__redis_home_scripts(struct asq__redis *r)
@@ -167,7 +169,7 @@ uint32_t asq__redis_partitions(const struct asq__redis *r)
 
 void asq__redis_check_up(struct asq__redis *r)
 {
-    asq__redis_settle(r);
+    asq__redis_find_later(r);
     if (r->up || !r->meta.known || !r->facts.mode.known || !asq__conn_is_up(r->home->conn))
         return;
     if (*r->facts.denied) { /* only after the namespace exists, so that clients can make calls */
@@ -180,19 +182,19 @@ void asq__redis_check_up(struct asq__redis *r)
         asq__server_facts_try(r);
     if (!r->facts.permitted)
         return;
-    r->up = r->home_told = true;
+    r->up = r->home_announced = true;
     r->cause[0] = '\0';
     for (uint32_t p = 0; p < r->nslots; p++)
-        r->told[p] = r->routes[r->slots[p]] != &r->one;
+        r->announced[p] = r->routes[r->slots[p]] != &r->one;
     r->config.up(r, r->config.user);
-    asq__redis_settle(r);
+    asq__redis_find_later(r);
 }
 
 static void went_down(struct asq__redis *r, int code, const char *why)
 {
-    r->up = r->home_told = false;
+    r->up = r->home_announced = false;
     for (uint32_t p = 0; p < r->nslots; p++)
-        r->told[p] = false;
+        r->announced[p] = false;
     r->config.down(r, code, why, r->config.user);
 }
 
@@ -286,10 +288,10 @@ struct asq__cluster_node *asq__redis_node_with(struct asq__redis *r, const struc
     return NULL;
 }
 
-void asq__redis_settle(struct asq__redis *r)
+void asq__redis_find_later(struct asq__redis *r)
 {
     if (r->up && r->cluster && !r->closing)
-        asq__timer_restart(r->config.loop, &r->settle, 0., 0.);
+        asq__timer_restart(r->config.loop, &r->find_timer, 0., 0.);
 }
 
 /* Returns the node that has a partition, if commands may be sent there and pushes can be heard;
@@ -311,8 +313,8 @@ static struct asq__cluster_node *find_server(struct asq__redis *r, uint32_t part
 static void tell_parts_down(struct asq__redis *r, int code, const char *why)
 {
     for (uint32_t p = 0; p < r->nslots; p++) {
-        r->parts[p] = r->told[p] && r->routes[r->slots[p]] == &r->one;
-        r->told[p] &= !r->parts[p];
+        r->parts[p] = r->announced[p] && r->routes[r->slots[p]] == &r->one;
+        r->announced[p] &= !r->parts[p];
     }
     r->config.parts_down(r, r->parts, code, why, r->config.user);
 }
@@ -324,50 +326,50 @@ static void lose_stale(struct asq__redis *r, int code, const char *why)
         if (r->routes[r->slots[p]]->stale)
             r->routes[r->slots[p]] = &r->one;
     if (r->home->stale)
-        r->meta.known = r->home_told = false;
+        r->meta.known = r->home_announced = false;
     r->stale_why[0] = '\0';
-    r->telling = true;
+    r->announcing = true;
     asq__cluster_drop_stale(r->cluster, why);
     tell_parts_down(r, code, why);
-    r->telling = false;
-    asq__redis_settle(r);
+    r->announcing = false;
+    asq__redis_find_later(r);
 }
 
 /* Tells the layers above that the home server is there again, if its facts are known and its
  * pushes are heard. */
 static void find_home(struct asq__redis *r)
 {
-    if (r->home_told || !r->meta.known || !asq__conn_is_up(r->home->conn) ||
+    if (r->home_announced || !r->meta.known || !asq__conn_is_up(r->home->conn) ||
         !asq__subscriber_is_up(r))
         return;
-    r->home_told = true;
+    r->home_announced = true;
     if (r->config.home_up)
         r->config.home_up(r, r->config.user);
 }
 
-/* Leads partitions without a server to the node that has them, if it is there. */
+/* Routes partitions without a server to the node that has them, if it is there. */
 static void find_servers(struct asq__redis *r)
 {
     bool any = false;
-    r->telling = true;
+    r->announcing = true;
     for (uint32_t p = 0; p < r->nslots; p++) {
         struct asq__cluster_node **route = &r->routes[r->slots[p]], *server;
         if (*route == &r->one && (server = find_server(r, p)))
             *route = server;
-        r->parts[p] = !r->told[p] && *route != &r->one;
+        r->parts[p] = !r->announced[p] && *route != &r->one;
         any |= r->parts[p];
     }
     for (uint32_t p = 0; any && p < r->nslots; p++) {
-        r->told[p] |= r->parts[p];
+        r->announced[p] |= r->parts[p];
         if (r->parts[p])
             asq__subscriber_part_up(r, p);
     }
     if (any && r->up)
         r->config.parts_up(r, r->parts, r->config.user);
-    r->telling = false;
+    r->announcing = false;
 }
 
-static void on_settle(struct ev_loop *loop, ev_timer *w, int revents)
+static void on_find(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct asq__redis *r = w->data;
     char why[sizeof r->stale_why];
@@ -387,7 +389,7 @@ static void make_stale(struct asq__redis *r, struct asq__cluster_node *node, con
     if (!*r->stale_why)
         snprintf(r->stale_why, sizeof r->stale_why, "%s", why);
     node->stale = true;
-    asq__redis_settle(r);
+    asq__redis_find_later(r);
 }
 
 /* Loses all connections. */
@@ -405,7 +407,7 @@ static void slot_moved(struct asq__cluster *c, uint16_t slot, struct asq__cluste
                        void *user);
 
 /* Finds the slots of a node that have moved there while all was up, or when memory was too short
- * for its connection. While all is up, on_settle() finds those of partitions. */
+ * for its connection. While all is up, on_find() finds those of partitions. */
 static void open_missed_routes(struct asq__redis *r, struct asq__cluster_node *node)
 {
     for (uint32_t p = 0; !r->up && p < r->nslots; p++)
@@ -432,7 +434,7 @@ static void node_up(struct asq__cluster *c, struct asq__cluster_node *node, void
 
 static bool serves_something(const struct asq__redis *r, const struct asq__cluster_node *node)
 {
-    if (node == r->home && r->home_told)
+    if (node == r->home && r->home_announced)
         return true;
     for (uint32_t p = 0; p < r->nslots; p++)
         if (r->routes[r->slots[p]] == node)
@@ -451,7 +453,7 @@ static void lost_node(struct asq__redis *r, struct asq__cluster_node *node, int 
     snprintf(text, sizeof text, "node %s:%d of the Cluster: %s", node->host.name, node->host.port,
              why);
     node->stale |= r->up && serves_something(r, node); /* its other connection may be up */
-    if (r->up && !r->telling)
+    if (r->up && !r->announcing)
         lose_stale(r, code, text);
     else if (node->stale)
         make_stale(r, node, text);
@@ -498,15 +500,15 @@ static void home_moved(struct asq__redis *r, struct asq__cluster_node *node)
 {
     asq__subscriber_down(r, r->home);
     r->home = node;
-    r->meta.known = r->home_told = false;
+    r->meta.known = r->home_announced = false;
     if (node->conn && asq__conn_is_up(node->conn))
         home_up(r);
     if (node->sub && asq__conn_is_up(node->sub))
         asq__subscriber_up(r, node);
 }
 
-/* While all is up, the slot leads nowhere until the former node is lost, whose commands are
- * answered then, and on_settle() finds the new one: a replica that has taken over may lack the
+/* While all is up, the slot is routed to no node until the former node is lost, whose commands are
+ * answered then, and on_find() finds the new one: a replica that has taken over may lack the
  * last calls and commits, and nothing may reach it before they are asked about. */
 static void slot_moved(struct asq__cluster *c, uint16_t slot, struct asq__cluster_node *node,
                        void *user)
@@ -550,15 +552,15 @@ int asq__redis_open_routes(struct asq__redis *r)
             return ASQ_ENOMEM;
         r->slots = slots;
         asq__slots_of_partitions(&r->keys, n, slots);
-        bool *told = realloc(r->told, n * sizeof *told);
-        if (!told)
+        bool *announced = realloc(r->announced, n * sizeof *announced);
+        if (!announced)
             return ASQ_ENOMEM;
-        r->told = told;
+        r->announced = announced;
         bool *parts = realloc(r->parts, n * sizeof *parts);
         if (!parts)
             return ASQ_ENOMEM;
         r->parts = parts;
-        memset(told + r->nslots, 0, (n - r->nslots) * sizeof *told);
+        memset(announced + r->nslots, 0, (n - r->nslots) * sizeof *announced);
         r->nslots = n;
     }
     for (uint32_t p = 0; p < n; p++)
@@ -698,8 +700,8 @@ int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **r
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     r->config = *config;
     r->home = &r->one;
-    ev_timer_init(&r->settle, on_settle, 0., 0.);
-    r->settle.data = r;
+    ev_timer_init(&r->find_timer, on_find, 0., 0.);
+    r->find_timer.data = r;
     asq__server_facts_init(r);
     int rc = asq__keys_init(&r->keys, config->ns, err, errlen);
     if (rc < 0)
@@ -729,7 +731,7 @@ void asq__redis_free(struct asq__redis *r)
         return;
     r->up = false;
     r->closing = r->dropping = true;
-    ev_timer_stop(r->config.loop, &r->settle);
+    ev_timer_stop(r->config.loop, &r->find_timer);
     asq__sentinel_watch_free(r->watch);
     asq__cluster_free(r->cluster);
     asq__conn_free(r->one.conn);
@@ -738,16 +740,16 @@ void asq__redis_free(struct asq__redis *r)
     asq__subscriber_release(&r->pushes);
     free(r->routes);
     free(r->slots);
-    free(r->told);
+    free(r->announced);
     free(r->parts);
     free(r);
 }
 
 void asq__redis_set_loop(struct asq__redis *r, struct ev_loop *loop)
 {
-    ev_timer_stop(r->config.loop, &r->settle);
+    ev_timer_stop(r->config.loop, &r->find_timer);
     r->config.loop = loop;
-    asq__redis_settle(r);
+    asq__redis_find_later(r);
     if (r->watch)
         asq__sentinel_watch_set_loop(r->watch, loop);
     if (r->cluster)

@@ -85,14 +85,15 @@ struct asq__redis {
     struct asq__cluster_node **routes; /* [slot] */
     uint16_t *slots;                   /* [partition]; NULL until their number is known */
     uint32_t nslots;                   /* their number */
-    bool *told;     /* [partition]: the layers above believe that it has a server */
-    bool *parts;    /* [partition]: those of the call to them that is being made */
-    bool telling;   /* it is being made or prepared: what is lost meanwhile is lost from the loop */
-    bool home_told; /* the layers above believe that `home` is there */
+    bool *announced; /* [partition]: the layers above believe that it has a server */
+    bool *parts;     /* [partition]: those of the call to them that is being made */
+    bool
+        announcing; /* it is being made or prepared: what is lost meanwhile is lost from the loop */
+    bool home_announced; /* the layers above believe that `home` is there */
     uint16_t home_slot;
     uint64_t maps;       /* read when a host did not answer last */
     unsigned unanswered; /* hosts that have not told the map since */
-    ev_timer settle;     /* finds servers for partitions without one */
+    ev_timer find_timer; /* finds servers for partitions without one */
     char stale_why[160]; /* why nodes are marked as stale; "": none is */
     char cause[600];     /* of being down; "": told by none yet */
     int64_t cause_ms;
@@ -113,7 +114,7 @@ static inline struct asq__cluster_node *asq__redis_node(const struct asq__redis 
 /* Returns the node with a connection for commands; NULL: none. */
 struct asq__cluster_node *asq__redis_node_with(struct asq__redis *r, const struct asq__conn *c);
 /* While all is up: finds servers for what has none, from the loop. */
-void asq__redis_settle(struct asq__redis *r);
+void asq__redis_find_later(struct asq__redis *r);
 /* Finds the nodes of the partitions, whose number has become known. ASQ_ENOMEM. */
 int asq__redis_open_routes(struct asq__redis *r);
 
@@ -127,7 +128,7 @@ int asq__server_facts_ask(struct asq__redis *r);
 /* Tries the commands that a worker needs, at all servers that have partitions, unless it is under
  * way: calls asq__redis_check_up when it is done. In a Cluster all nodes are connected. */
 void asq__server_facts_try(struct asq__redis *r);
-/* Does the same at the node that gets a partition while all is up: calls asq__redis_settle. */
+/* Does the same at the node that gets a partition while all is up: calls asq__redis_find_later. */
 void asq__server_facts_try_at(struct asq__redis *r, struct asq__cluster_node *node,
                               uint32_t partition);
 void asq__server_facts_init(struct asq__redis *r);

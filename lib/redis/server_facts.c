@@ -212,7 +212,7 @@ static void on_permit_at(struct asq__conn *c, const redisReply *reply, void *use
     r->facts.lack |= asq__permit_lack(reply, names, sizeof names);
     if (*names)
         memcpy(r->facts.lacking, names, sizeof names);
-    asq__redis_settle(r);
+    asq__redis_find_later(r);
 }
 
 void asq__server_facts_try_at(struct asq__redis *r, struct asq__cluster_node *node,

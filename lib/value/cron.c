@@ -96,7 +96,7 @@ static int read_step(struct reader *r, const struct field *field, bool is_range,
     if (!is_range)
         return refuse(r, field, "a step (/) needs a range or * before it");
     if (!read_digits(r, ret) || *ret == 0 || *ret > field->highest)
-        return refuse(r, field, "a step (/) is 1 or more, and smaller than the range");
+        return refuse(r, field, "a step (/) is 1 or more, and at most the highest value");
     return 0;
 }
 

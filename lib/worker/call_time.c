@@ -63,7 +63,7 @@ bool asq__entry_time_is_known(struct asq__entry *e)
     struct asq__process *w = e->part->w;
     if (!e->time_doubted)
         return true;
-    /* Nobody tells the time while that server is away: what was known is believed. */
+    /* There is no clock while that server is down: the last known time is used. */
     if (asq__redis_clock(w->redis)->asked_ms < e->read_ms && asq__redis_home_answers(w->redis)) {
         asq__redis_ask_time(w->redis);
         return false;

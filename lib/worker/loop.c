@@ -315,8 +315,8 @@ static void on_lost(void *user, uint32_t partition)
 }
 
 /* Redis cannot answer this in the slot of another partition. The lease is in doubt while its server
- * is away or not asked yet what it has kept, and before others take this process for dead. Nobody
- * can while the server with the heartbeats fails. */
+ * is away or not asked yet what it has kept, and before others take this process for dead. None can
+ * while the server with the heartbeats is down. */
 static enum asq__lease_belief on_holds(void *user, uint32_t partition, const char *token)
 {
     struct asq__process *w = user;

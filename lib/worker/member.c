@@ -4,8 +4,8 @@
  *
  * The loop looks every third of the lease time, and whenever another worker announces a change: it
  * reads the set of workers and their heartbeats (fields.h), then the leases that matter
- * (lease_look.h), and decides. A worker is dead when its hash is gone, or when its heartbeat has
- * not moved for a lease time by the monotonic clock of this process, whose own heartbeat was
+ * (lease_refresh.h), and decides. A worker is dead when its hash is gone, or when its heartbeat
+ * has not moved for a lease time by the monotonic clock of this process, whose own heartbeat was
  * acknowledged all that time. No wall clock takes part.
  */
 #include <stdio.h>
@@ -30,7 +30,7 @@
 #include "worker/heartbeat.h"
 #include "worker/lacking.h"
 #include "worker/lease.h"
-#include "worker/lease_look.h"
+#include "worker/lease_refresh.h"
 #include "worker/member.h"
 #include "worker/needs.h"
 #include "worker/partition.h"
@@ -58,7 +58,7 @@ struct asq__members {
     bool refresh_failed;
     bool leases_asked; /* the refresh under way has come to the leases */
     bool read_all;     /* the next one reads all leases */
-    struct asq__lease_look look;
+    struct asq__lease_refresh leases;
     struct asq__placed placed; /* as of the last decision */
     int64_t resumed_ms;        /* asq__heartbeat_resumed_ms() as of the last decision */
     bool forgotten;            /* Redis has forgotten the script by which this process refreshes */
@@ -177,7 +177,7 @@ static void log_change(struct asq__node *node, void *user)
             p->id, (long long) (live->now - p->moved_ms));
 }
 
-/* Has Redis know of a death, or that the worker lives after all. */
+/* Notes a death in Redis, or that the worker lives after all. */
 static void note_change(struct asq__node *node, void *user)
 {
     struct live *live = user;
@@ -219,7 +219,8 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
     switch (asq__ownership_decide(&o, now, w->config.lease_time_ms, &p->unowned_since_ms)) {
     case ASQ__OWNERSHIP_LEAVE: break;
     case ASQ__OWNERSHIP_CLAIM:
-        if (p->looked != m->look.round) { /* the members have changed since the leases were read */
+        if (p->refreshed !=
+            m->leases.round) { /* the members have changed since the leases were read */
             m->refresh_again = true;
             break;
         }
@@ -360,8 +361,8 @@ static void read_leases(struct asq__members *m)
     m->read_all |= resumed_ms != m->resumed_ms; /* others may have taken any of its partitions */
     m->resumed_ms = resumed_ms;
     m->answers = 1;
-    m->refresh_failed |=
-        !asq__lease_look(&m->look, m->read_all || !alike, found ? (uint32_t) c.n : 1, &m->answers);
+    m->refresh_failed |= !asq__lease_refresh(&m->leases, m->read_all || !alike,
+                                             found ? (uint32_t) c.n : 1, &m->answers);
     asq__candidates_release(&c);
     on_refresh_answered(m);
 }
@@ -538,9 +539,9 @@ int asq__members_new(struct asq__process *w, struct asq__members **ret)
         free(m);
         return rc;
     }
-    asq__lease_look_init(&m->look, w);
-    m->look.answered = on_leases;
-    m->look.user = m;
+    asq__lease_refresh_init(&m->leases, w);
+    m->leases.answered = on_leases;
+    m->leases.user = m;
     ev_timer_init(&m->tick, on_tick, 0., (double) w->config.lease_time_ms / 3000);
     ev_timer_init(&m->overdue, on_tick, 0., 0.);
     m->tick.data = m->overdue.data = m;

@@ -117,7 +117,7 @@ struct asq__partition {
     int64_t drain_deadline_ms;
     /* Lease as last read, under any owner. */
     char *seen_owner, *seen_token;
-    uint32_t looked;    /* round in which the lease was read last; of lease_look.c */
+    uint32_t refreshed; /* round in which the lease was read last; of lease_refresh.c */
     bool placed_here;   /* this process should own it, as the members were when last read */
     bool lease_unknown; /* its server did not answer when the lease was to be read last */
     /* Classes that it needs, as classes.h has them: those of its agents. Owned: kept by the owner,

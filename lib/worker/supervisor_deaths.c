@@ -177,7 +177,7 @@ static void log_unreported(struct asq__supervisor *s, const struct asq__child *c
             text);
 }
 
-/* Notes in Redis how a process has died, for people. What refuses it holds up nothing. */
+/* Notes in Redis how a process has died, for people. A refusal delays nothing. */
 static void note_death(const struct asq__supervisor *s, const struct asq__child *c,
                        struct asq__sync *ctx, const struct asq__keys *keys)
 {

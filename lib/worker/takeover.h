@@ -1,6 +1,6 @@
 /*
  * takeover.h: tells the log and Redis what this process has taken over from workers that are gone.
- * Which partitions go to whom is decided in member.c, and none of the others says it.
+ * Which partitions go to whom is decided in member.c.
  */
 #ifndef ASQ_WORKER_TAKEOVER_H
 #define ASQ_WORKER_TAKEOVER_H

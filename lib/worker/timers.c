@@ -4,15 +4,15 @@
  *     wait ──time──▶ timers_due.lua ──▶ what each fires, computed here ──▶ timers_fire.lua ─┐
  *      ▲ ▲                │ nothing due                                                     │
  *      │ └────────────────┘                                                  look again ◀───┘
- *      └── a commit has changed timers: look at once
+ *      └── a commit has changed timers: query at once
  *
  * timers_fire.lua fires a timer only in the state in which it was read, and sets its next time in
  * the same step. So an answer may be lost, and this process may be paused or die on any line:
  * whoever looks next finds a timer that is due, or fired already. The time is that of Redis, which
  * the first script tells.
  *
- * A partition without timers costs one look with each claim. One with timers is looked at every
- * LOOK_MS besides, because the clock of Redis may be set.
+ * A partition without timers costs one query with each claim. One with timers is looked at every
+ * QUERY_MS besides, because the clock of Redis may be set.
  */
 #include "worker/timers.h"
 
@@ -49,7 +49,7 @@
 enum {
     TIMERS_AT_ONCE = 128,
     BYTES_AT_ONCE = 1024 * 1024,
-    LOOK_MS = 10000,
+    QUERY_MS = 10000,
     AGAIN_MS = 1000,
     PUT_OFF_MS = 60000,
     LOG_EVERY_MS = 60000
@@ -57,18 +57,18 @@ enum {
 
 struct asq__timers {
     struct asq__partition *part;
-    ev_timer timer; /* the next look */
-    bool looking;   /* a script is under way */
+    ev_timer timer; /* the next query */
+    bool querying;  /* a script is under way */
     bool changed;   /* since it left */
     bool maybe;     /* there may be timers */
     int64_t last_logged_ms;
 };
 
-/* ---- looks ---- */
+/* ---- queries ---- */
 
-static void look(struct asq__timers *t);
+static void query(struct asq__timers *t);
 
-static void look_in(struct asq__timers *t, int64_t ms)
+static void query_in(struct asq__timers *t, int64_t ms)
 {
     ev_now_update(t->part->w->loop);
     asq__timer_restart(t->part->w->loop, &t->timer, (double) ms / 1000, 0.);
@@ -78,7 +78,7 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     (void) loop;
     (void) revents;
-    look(timer->data);
+    query(timer->data);
 }
 
 /* A script under way, of one ownership. */
@@ -87,14 +87,14 @@ struct question {
     uint64_t ownership;
 };
 
-/* Ends a question. NULL: the partition was lost meanwhile. */
+/* Ends a query. NULL: the partition was lost meanwhile. */
 static struct asq__timers *end_question(void *user)
 {
     struct question q = *(struct question *) user;
     free(user);
     if (q.p->ownership != q.ownership || !asq__partition_is_owned(q.p) || !q.p->timers)
         return NULL;
-    q.p->timers->looking = false;
+    q.p->timers->querying = false;
     return q.p->timers;
 }
 
@@ -105,14 +105,14 @@ static bool ask(struct asq__timers *t, struct asq__cmd *cmd, asq__reply_fn fn)
     struct question *q = malloc(sizeof *q);
     if (q) {
         *q = (struct question){ p, p->ownership };
-        t->looking = asq__conn_send(asq__redis_conn(p->w->redis, p->number), fn, q, cmd) == 0;
+        t->querying = asq__conn_send(asq__redis_conn(p->w->redis, p->number), fn, q, cmd) == 0;
     }
     asq__cmd_release(cmd);
-    if (q && !t->looking)
+    if (q && !t->querying)
         free(q);
-    if (!t->looking)
-        look_in(t, AGAIN_MS);
-    return t->looking;
+    if (!t->querying)
+        query_in(t, AGAIN_MS);
+    return t->querying;
 }
 
 /* Handles an answer that is none. */
@@ -121,7 +121,7 @@ static void failed(struct asq__timers *t, const redisReply *reply)
     struct asq__partition *p = t->part;
     int64_t now_ms = asq__now_ms();
     if (reply && reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "FENCED") == 0) {
-        asq__partition_abandon(p, "a look at its timers found another token in its lease");
+        asq__partition_abandon(p, "a query of its timers found another token in its lease");
         return;
     }
     if (asq__reply_is_error(reply, "NOSCRIPT"))
@@ -134,7 +134,7 @@ static void failed(struct asq__timers *t, const redisReply *reply)
                               "worker retries it: %s",
                               p->number, asq__reply_text(reply));
     }
-    look_in(t, AGAIN_MS);
+    query_in(t, AGAIN_MS);
 }
 
 static void put_key(struct asq__cmd *cmd, const struct asq__partition *p,
@@ -354,7 +354,7 @@ static void on_fired(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__timers *t = end_question(user);
     (void) c;
     if (t && reply && reply->type == REDIS_REPLY_INTEGER)
-        look(t);
+        query(t);
     else if (t)
         failed(t, reply);
 }
@@ -403,16 +403,16 @@ static void on_due(struct asq__conn *c, const redisReply *reply, void *user)
     if (reply->elements > 2)
         fire(t, reply);
     else if (t->changed)
-        look(t);
+        query(t);
     else if (t->maybe)
-        look_in(t, next_ms < LOOK_MS ? next_ms : LOOK_MS);
+        query_in(t, next_ms < QUERY_MS ? next_ms : QUERY_MS);
 }
 
-static void look(struct asq__timers *t)
+static void query(struct asq__timers *t)
 {
     struct asq__partition *p = t->part;
     struct asq__cmd cmd;
-    if (t->looking || p->state != ASQ__PART_ACTIVE) {
+    if (t->querying || p->state != ASQ__PART_ACTIVE) {
         t->changed = true; /* the next owner of a draining partition looks */
         return;
     }
@@ -446,9 +446,9 @@ void asq__timers_open(struct asq__partition *p)
         t->timer.data = t;
         p->timers = t;
     }
-    t->looking = false;
+    t->querying = false;
     t->maybe = true;
-    look(t);
+    query(t);
 }
 
 void asq__timers_close(struct asq__partition *p)
@@ -456,7 +456,7 @@ void asq__timers_close(struct asq__partition *p)
     if (!p->timers)
         return;
     ev_timer_stop(p->w->loop, &p->timers->timer);
-    p->timers->looking = false;
+    p->timers->querying = false;
 }
 
 void asq__timers_free(struct asq__partition *p)
@@ -471,12 +471,12 @@ void asq__timers_changed(struct asq__partition *p)
     if (!p->timers || !asq__partition_is_owned(p))
         return;
     p->timers->maybe = true;
-    look(p->timers);
+    query(p->timers);
 }
 
 void asq__timers_upkeep(struct asq__partition *p)
 {
     struct asq__timers *t = p->timers;
-    if (t && t->maybe && !t->looking && !ev_is_active(&t->timer))
-        look(t); /* a drain was called off */
+    if (t && t->maybe && !t->querying && !ev_is_active(&t->timer))
+        query(t); /* a drain was called off */
 }

@@ -138,7 +138,7 @@ static void put_in_list(enum asq__batch_state state, struct asq__list *list)
 {
     put_into(state);
     asq__list_init(&e.ready);
-    asq__list_init(&e.held);
+    asq__list_init(&e.blocked);
     asq__list_init(&e.sent);
     asq__list_init(&e.foreign);
     asq__list_init(&b.order);
@@ -152,7 +152,7 @@ START_TEST(an_engine_whose_lists_and_counts_agree_passes)
 {
     put_in_list(ASQ__BATCH_READY, &e.ready);
     asq__engine_check(&e);
-    put_in_list(ASQ__BATCH_READY, &e.held);
+    put_in_list(ASQ__BATCH_READY, &e.blocked);
     asq__engine_check(&e);
     put_in_list(ASQ__BATCH_SENT, &e.sent);
     asq__engine_check(&e);
@@ -171,7 +171,7 @@ START_TEST(an_engine_whose_lists_and_counts_differ_is_caught)
         return;
     put_in_list(ASQ__BATCH_SENT, &e.ready); /* in the list of another state */
     ck_assert(sup_aborts(check, &e));
-    put_in_list(ASQ__BATCH_SENT, &e.held);
+    put_in_list(ASQ__BATCH_SENT, &e.blocked);
     ck_assert(sup_aborts(check, &e));
     put_in_list(ASQ__BATCH_READY, &e.ready);
     e.unaccepted++;

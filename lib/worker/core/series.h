@@ -74,8 +74,8 @@ struct asq__figures {
     atomic_ullong commits, commit_calls, dead_letters;
     atomic_ullong starts, deaths;                /* of the supervisor */
     atomic_ullong spans_exported, spans_dropped; /* traced runs; of any thread */
-    /* As laid out by metrics.c; the first one is of unknown classes. As many follow, as they were
-     * told to Redis. */
+    /* As laid out by metrics.c; the first one is of unknown classes. As many follow: the figures
+     * last reported to Redis. */
     struct asq__series series[];
 };
 

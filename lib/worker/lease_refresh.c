@@ -1,11 +1,11 @@
 /*
- * lease_look.c: see lease_look.h.
+ * lease_refresh.c: see lease_refresh.h.
  *
  * Calls need no lease that was read: commits are fenced, and a claim is granted for the token that
  * the lease has now. So a lease that was overwritten or deleted under an owner without calls may be
  * found late, when its turn comes.
  */
-#include "worker/lease_look.h"
+#include "worker/lease_refresh.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +38,7 @@ static const char *const fields[FIELDS] = {
 
 /* Partitions that one command reads. */
 struct query {
-    struct asq__lease_look *look;
+    struct asq__lease_refresh *look;
     struct asq__partition *parts[AT_ONCE];
     struct {
         struct asq__partition *part;
@@ -77,7 +77,7 @@ static void see_lease(struct asq__partition *p, const redisReply *lease)
 static void on_leases(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct query *q = user;
-    struct asq__lease_look *l = q->look;
+    struct asq__lease_refresh *l = q->look;
     bool arrived = asq__fields_arrived(reply, q->n + q->n_streams);
     bool lost = !reply && asq__redis_is_spread(l->w->redis); /* one server of several */
     (void) c;
@@ -115,7 +115,7 @@ static int send(struct query *q)
 
 /* Commands of a look that is being made up. */
 struct asking {
-    struct asq__lease_look *look;
+    struct asq__lease_refresh *look;
     struct query *query; /* not sent yet; or NULL */
     size_t at_once;
     unsigned asked;
@@ -145,7 +145,7 @@ static bool is_out_of_reach(const struct asq__partition *p)
 static void add(struct asking *a, struct asq__partition *p)
 {
     struct query *q = a->query;
-    if (p->looked == a->look->round)
+    if (p->refreshed == a->look->round)
         return;
     if (is_out_of_reach(p)) {
         p->lease_unknown = true;
@@ -156,7 +156,7 @@ static void add(struct asking *a, struct asq__partition *p)
         return;
     }
     q->look = a->look;
-    p->looked = a->look->round;
+    p->refreshed = a->look->round;
     q->parts[q->n++] = p;
     if (asq__stream_may_be_at_end(p)) {
         q->streams[q->n_streams].part = p;
@@ -189,7 +189,7 @@ static bool is_due(const struct asq__partition *p)
     return p->state == ASQ__PART_IDLE && (p->placed_here || p->unowned_since_ms);
 }
 
-bool asq__lease_look(struct asq__lease_look *l, bool all, uint32_t n_workers, unsigned *asked)
+bool asq__lease_refresh(struct asq__lease_refresh *l, bool all, uint32_t n_workers, unsigned *asked)
 {
     struct asq__process *w = l->w;
     bool cluster = asq__redis_is_cluster(w->redis);
@@ -207,9 +207,9 @@ bool asq__lease_look(struct asq__lease_look *l, bool all, uint32_t n_workers, un
     return !a.failed;
 }
 
-void asq__lease_look_init(struct asq__lease_look *l, struct asq__process *w)
+void asq__lease_refresh_init(struct asq__lease_refresh *l, struct asq__process *w)
 {
-    *l = (struct asq__lease_look){ .w = w };
+    *l = (struct asq__lease_refresh){ .w = w };
     /* each process begins elsewhere */
     l->other_next = w->nparts ? (uint32_t) (w->client_number % w->nparts) : 0;
 }
