@@ -224,16 +224,18 @@ END_TEST
  * its answer, or -1 if it is FENCED. */
 static int64_t fire(const char *agent, int partition, const char *token, const char *state)
 {
+    char *member = sup_format("%s tick", agent);
     redisReply *r = sup_redis_reply(
         redis,
         "EVAL %s 4 asq:{default.%d}:lease asq:{default.%d}:jobs asq:{default.%d}:timers "
         "asq:{default.%d}:later:jobs %s %b %s 99999999999999 q %b 1 99999999999998 ff label x",
         asq__script_text(ASQ__SCRIPT_TIMERS_FIRE), partition, partition, partition, partition,
-        token, sup_format("%s tick", agent), strlen(agent) + 5, state, "", (size_t) 0);
+        token, member, strlen(member), state, "", (size_t) 0);
     ck_assert_ptr_nonnull(r);
     ck_assert_msg(r->type != REDIS_REPLY_ERROR, "%s", r->str);
     int64_t n = r->type == REDIS_REPLY_INTEGER ? r->integer : -1;
     freeReplyObject(r);
+    free(member);
     return n;
 }
 
