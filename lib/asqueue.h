@@ -710,14 +710,14 @@ ASQ_API int asq_broadcast(asq_agent *const *agents, size_t n, const char *method
  * the change, one that comes twice the first time.
  */
 
-/* What a timer does while its last call has not ended. */
+/* Policy of a timer whose last call has not ended. */
 typedef enum asq_overlap {
     ASQ_OVERLAP_QUEUE, /* calls, and the call waits for its turn */
     ASQ_OVERLAP_SKIP,  /* does not call this time */
     ASQ_OVERLAP_CANCEL /* cancels the last call, and calls; of times due together, for the last */
 } asq_overlap;
 
-/* What becomes of times that have passed when a worker comes. */
+/* Policy for times that have passed when a worker comes. */
 typedef enum asq_missed {
     ASQ_MISSED_ONE, /* one call for all of them */
     ASQ_MISSED_ALL, /* a call for each */
@@ -802,7 +802,7 @@ ASQ_API const asq_error *asq_result_error(const asq_result *r);
 typedef void (*asq_result_fn)(asq_result *r, void *user);
 ASQ_API int asq_result_then(asq_result *r, asq_result_fn fn, void *user);
 
-/* What a call emits while it runs (asq_emit), for whoever waits for it.
+/* Values that a call emits while it runs (asq_emit), for whoever waits for it.
  *
  * asq_result_next gets what is next, in order, from the first value on that is kept; also of a call
  * that has ended, and of one attached by its id, in any number of processes. It returns

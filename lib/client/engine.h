@@ -38,7 +38,7 @@ struct asq__call {
     struct asq__batch *batch; /* NULL when not under way */
     uint32_t index;
     struct asq__call *next; /* the next waiter for the same batch */
-    /* What a run of it has emitted, as told last; with its outcome, of the last run. */
+    /* Emitted values of a run, as last reported; with its outcome, of the last run. */
     uint64_t run, emitted;
     bool has_emitted; /* some run of it has */
     enum asq__outcome outcome;

@@ -139,7 +139,7 @@ int64_t asq__local_timers_next_ms(const struct asq__local_timers *t)
     return timer ? asq__now_ms() + timer->next_ms - asq__wall_ms() : INT64_MAX;
 }
 
-/* What fires: a copy, because its calls may change or remove the timer. */
+/* Copy of a timer that fires, because its calls may change or remove the timer. */
 struct firing {
     asq *h;
     struct asq__local_timers *timers;

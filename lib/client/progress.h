@@ -23,7 +23,7 @@ struct asq__progress {
     struct asq__engine *engine;
     struct asq__call *call;
     struct asq__call_id id;
-    /* What is read next: value `next` of the run. Run 0: nothing was read yet. */
+    /* Place of the next read: value `next` of the run. Run 0: nothing was read yet. */
     uint64_t run, next;
     bool asking;  /* a read is under way */
     bool more;    /* there may be more than it finds */

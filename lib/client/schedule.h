@@ -10,7 +10,7 @@
 #include "asqueue.h"
 #include "value/value.h"
 
-/* What is shown of a timer. */
+/* Fields of a timer that are shown. */
 struct asq__timer_shown {
     const void *spec; /* encoded */
     size_t spec_n;

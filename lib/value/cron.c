@@ -31,7 +31,7 @@ static const struct field fields[] = {
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
-/* What is read of a text. */
+/* State of reading a text. */
 struct reader {
     const char *at;
     const char *text;

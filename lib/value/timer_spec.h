@@ -37,7 +37,7 @@ struct asq__timer_spec {
     struct asq__cron cron;
 };
 
-/* What is due of a timer at some time. */
+/* Calls of a timer that are due at some time. */
 struct asq__timer_due {
     int64_t times_ms[ASQ__TIMER_AT_ONCE];
     size_t n;

@@ -79,7 +79,7 @@ struct chunk {
     struct asq__buf values;
 };
 
-/* What a run has emitted. Freed when the run has ended, and its chunks have left. */
+/* Emitted values of a run. Freed when the run has ended, and its chunks have left. */
 struct asq__emits {
     struct asq__list node; /* in part->emits while it has open chunks */
     struct asq__list open;

@@ -32,7 +32,7 @@ struct asq__peer {
     bool logged_dead; /* death was logged, its return not yet */
     bool noted;       /* Redis has its death, and not its return yet; of deaths.c */
     bool noting;      /* a script about that is under way */
-    /* Its process, as its hash says; or "". */
+    /* Process of the worker, as its hash says; or "". */
     char client[17], host[65], pid[21];
 };
 

@@ -70,7 +70,7 @@ struct asq__run {
     enum asq__run_stage stage;
     int wait_rc;           /* outcome of its wait */
     uint64_t recorded_seq; /* of the commit with its last step; 0: none */
-    /* What it has emitted: the number of the run in its stream, and how many values. */
+    /* Emitted values: the number of the run in its stream, and how many there are. */
     uint64_t emit_run, emitted;
     struct asq__emits *emits; /* those that have not left yet, and more; of emits.c; or NULL */
     uint64_t wait;            /* number of its wait, unique in this process */
