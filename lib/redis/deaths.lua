@@ -27,6 +27,15 @@ local function read_deaths(key)
     return deaths
 end
 
+-- Returns some fields of one death: NAME → value. Where the key is no hash: none.
+local function read_death(key, client, ...)
+    local names, fields, death = { ... }, {}, {}
+    for i, name in ipairs(names) do fields[i] = client .. ' ' .. name end
+    local values = redis.pcall('HMGET', key, unpack(fields))
+    for i, name in ipairs(names) do death[name] = not values.err and values[i] or nil end
+    return death
+end
+
 local function time_of(death)
     return tonumber(death.time) or 0
 end

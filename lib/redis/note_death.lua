@@ -5,6 +5,7 @@
 -- who says so; what is known: 'signal' and its name, 'status' and its number (from the supervisor),
 -- 'silent_ms' and a time (it has sent no heartbeat), or 'heard' and '' (it has sent one after all);
 -- for these two, its heartbeat counter as last seen.
+-- All survivors of a large deployment send this at once, so what is known is found out in few reads.
 -- Answer: 1, or 0: nothing new, or it has not died.
 -- include redis_time.lua
 -- include deaths.lua
@@ -18,29 +19,36 @@ local function is_mistaken()
     return seen[1] ~= ARGV[8] or seen[2] ~= client
 end
 
+-- Tells whether the process has sent another heartbeat than this.
+local function has_sent_another(beat)
+    local seen = redis.pcall('HMGET', KEYS[3], 'beat', 'client')
+    return not seen.err and seen[1] and seen[1] ~= beat and seen[2] == client
+end
+
 local function set(name, text)
     redis.call('HSET', KEYS[1], client .. ' ' .. name, text)
 end
 
 -- A supervisor has the number from memory of the dead process.
-if #client ~= 16 or string.find(client, '%X') or by_another and is_mistaken() then return 0 end
-local deaths = read_deaths(KEYS[1])
-local known = deaths[client]
-if how == 'heard' and (not known or known.heard or not known.silent_ms) then return 0 end
-if known and by_another and not known.heard then return 0 end
-if known and not known.silent_ms then return 0 end
+if #client ~= 16 or string.find(client, '%X') then return 0 end
+local known = read_death(KEYS[1], client, 'time', 'silent_ms', 'heard', 'beat')
+local is_dead = known.time and not known.heard
+if known.time and not known.silent_ms or by_another and (is_dead or is_mistaken()) then return 0 end
+if how == 'heard' and not (is_dead and has_sent_another(known.beat)) then return 0 end
 local now_ms, why = redis_time(KEYS[1] .. ':time')
 if not now_ms then error(why, 0) end
 if how == 'heard' then
     set('heard', string.format('%.0f', now_ms))
     return 1
 end
-if known and not known.heard then -- the same death, of which more is known now
-    redis.call('HDEL', KEYS[1], client .. ' silent_ms')
+if is_dead then -- the same death, of which more is known now
+    redis.call('HDEL', KEYS[1], client .. ' silent_ms', client .. ' beat')
     set(how, value)
     set('by', ARGV[5])
     return 1
 end
-if known then forget_death(KEYS[1], deaths, client) end
+local deaths = read_deaths(KEYS[1])
+if deaths[client] then forget_death(KEYS[1], deaths, client) end
 add_death(KEYS[1], deaths, client, now_ms, id, 'host', ARGV[3], 'pid', ARGV[4], 'by', ARGV[5], how, value)
+if by_another then set('beat', ARGV[8]) end
 return 1

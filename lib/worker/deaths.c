@@ -61,11 +61,11 @@ static struct note *new_note(struct asq__table *peers, const char *id, bool dead
     return note;
 }
 
-void asq__death_note(struct asq__process *w, struct asq__table *peers, struct asq__peer *p,
-                     bool dead)
+void asq__death_note(struct asq__process *w, struct asq__table *peers, struct asq__peer *p)
 {
     struct names key;
     char silent[24] = "", heartbeat[24];
+    bool dead = p->missed;
     struct note *note = p->noting || p->noted == dead ? NULL : new_note(peers, p->id, dead);
     if (!note)
         return;
@@ -81,7 +81,8 @@ void asq__death_note(struct asq__process *w, struct asq__table *peers, struct as
         free(note);
 }
 
-void asq__heir_note(struct asq__process *w, const char *owner, unsigned n, uint64_t epoch)
+void asq__heir_note(struct asq__process *w, const char *owner, const char *client, unsigned n,
+                    uint64_t epoch)
 {
     struct names key;
     char count[16], highest[24];
@@ -89,5 +90,6 @@ void asq__heir_note(struct asq__process *w, const char *owner, unsigned n, uint6
     snprintf(count, sizeof count, "%u", n);
     snprintf(highest, sizeof highest, "%llu", (unsigned long long) epoch);
     asq__conn_cmd(asq__redis_home(w->redis), NULL, NULL, "EVAL", asq__script_note_heir, "3",
-                  key.deaths, key.workers, key.worker, owner, w->config.id, count, highest, NULL);
+                  key.deaths, key.workers, key.worker, owner, w->config.id, count, highest, client,
+                  NULL);
 }

@@ -16,12 +16,13 @@ struct asq__peer;
 struct asq__process;
 struct asq__table;
 
-/* Notes that a peer of the table is dead, or lives after all. Called with each look at the peers,
+/* Notes that a peer of the table is missed, or is not after all. Called with each look at them,
  * because what Redis has not answered is sent again. */
-void asq__death_note(struct asq__process *w, struct asq__table *peers, struct asq__peer *p,
-                     bool dead);
-/* Notes that this process has taken over n partitions of a worker. `epoch` is the highest of their
- * leases. Not sent again: partitions are missing rather than counted twice. */
-void asq__heir_note(struct asq__process *w, const char *owner, unsigned n, uint64_t epoch);
+void asq__death_note(struct asq__process *w, struct asq__table *peers, struct asq__peer *p);
+/* Notes that this process has taken over n partitions of a worker. `client`: the CLIENT of its last
+ * process that is known here, or ""; `epoch`: the highest of their leases. Not sent again:
+ * partitions are missing rather than counted twice. */
+void asq__heir_note(struct asq__process *w, const char *owner, const char *client, unsigned n,
+                    uint64_t epoch);
 
 #endif

@@ -497,7 +497,7 @@ void asq__partitions_release(struct asq__process *w)
         asq__attempts_clear(&p->attempts);
         asq__senders_forget(&p->senders);
         free(p->seen_owner);
-        free(p->taken_from);
+        free(p->former);
         free(p->seen_token);
         free(p->needs);
         free(p->wants);

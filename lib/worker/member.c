@@ -158,33 +158,32 @@ static void bury(struct asq__node *node, void *user)
 /* Tells the operator of a host or process that is gone, because its partitions move and nothing
  * else says why. A worker that stops in order, or whose supervisor has announced its end, leaves no
  * hash behind. */
-static void log_change(struct asq__node *node, void *user)
+static void log_change(struct asq__process *w, struct asq__peer *p, int64_t now)
 {
-    struct live *live = user;
-    struct asq__peer *p = ASQ__CONTAINER(node, struct asq__peer, node);
-    struct asq__process *w = live->m->w;
-    bool alive = is_alive(live->m, p, live->now);
-    if (!p->listed || !p->present || !p->proven || is_self(live->m, p) || p->logged_dead == !alive)
+    if (!p->present || !p->proven || p->logged_dead == p->missed)
         return;
-    p->logged_dead = !alive;
-    if (alive)
+    p->logged_dead = p->missed;
+    if (!p->missed)
         asq__process_log_some(w, ASQ_LOG_INFO, "worker %s sends heartbeats again", p->id);
     else
         asq__process_log_some(
             w, ASQ_LOG_WARNING,
             "worker %s has sent no heartbeat for %lld ms and counts as dead: the other workers "
             "take over",
-            p->id, (long long) (live->now - p->moved_ms));
+            p->id, (long long) (now - p->moved_ms));
 }
 
-/* Notes a death in Redis, or that the worker lives after all. */
-static void note_change(struct asq__node *node, void *user)
+/* Tells the log and Redis of a death, or that the worker lives after all. */
+static void tell_change(struct asq__node *node, void *user)
 {
-    struct live *live = user;
+    const struct live *live = user;
     struct asq__peer *p = ASQ__CONTAINER(node, struct asq__peer, node);
     struct asq__members *m = p->owner;
-    if (p->listed && p->whole && !is_self(m, p))
-        asq__death_note(m->w, &m->peers, p, !is_alive(m, p, live->now));
+    if (!p->listed || !p->whole || is_self(m, p))
+        return;
+    asq__peer_see_alive(p, is_alive(m, p, live->now));
+    log_change(m->w, p, live->now);
+    asq__death_note(m->w, &m->peers, p);
 }
 
 /* Returns whether partitions may be handed over to the worker: it has proved itself alive.
@@ -202,7 +201,6 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
     struct asq__process *w = m->w;
     const char *owner = p->seen_owner, *token = p->seen_token;
     struct asq__peer *holder = owner && *owner ? asq__peers_find(&m->peers, owner) : NULL;
-    char place[ASQ__PEER_PLACE];
     bool own = owner && strcmp(owner, w->config.id) == 0;
     const struct asq__ownership o = {
         .owned = asq__partition_is_owned(p),
@@ -224,7 +222,7 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
             m->refresh_again = true;
             break;
         }
-        asq__takeover_expect(p, owner, asq__peer_place(holder, place));
+        asq__takeover_expect(p, owner, holder);
         asq__partition_claim(p);
         break;
     case ASQ__OWNERSHIP_CANCEL: asq__partition_cancel_claim(p); break;
@@ -293,8 +291,7 @@ static void decide_all(struct asq__members *m, int64_t now)
     struct asq__candidates candidates;
     struct live live = { .m = m, .now = now };
     if (find_candidates(m, &candidates, now)) {
-        asq__table_each(&m->peers, log_change, &live);
-        asq__table_each(&m->peers, note_change, &live); /* before what it had is claimed */
+        asq__table_each(&m->peers, tell_change, &live); /* before what it had is claimed */
         asq__lacking_decide(w, asq__candidates_kinds(&candidates));
         if (asq__candidates_place(&candidates, w->parts, &m->placed) == 0)
             decide_placed(m, &candidates, now);

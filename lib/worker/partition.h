@@ -127,11 +127,7 @@ struct asq__partition {
     struct asq__recount recount;
     char *wants;                         /* classes that calls here need and this process lacks */
     const struct asq__class *needs_last; /* the class noted last; most are of the same */
-    /* CLAIMING: the former owner, which is gone, as its id and its place, the length of the id, and
-     * the epoch of its lease; of takeover.c. NULL: there is none. */
-    char *taken_from;
-    size_t taken_from_id;
-    uint64_t taken_epoch;
+    struct asq__former *former; /* CLAIMING: who owned it, and is gone; of takeover.c; or NULL */
     int64_t unowned_since_ms;
     struct asq__list claim; /* in process->claims while it is to be claimed */
     /* Work for the end of the iteration. */

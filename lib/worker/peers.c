@@ -236,3 +236,10 @@ bool asq__peer_see(struct asq__peer *p, redisReply *const *field)
                 asq__peer_is_client(field[ASQ__PEER_CLIENT]);
     return proves;
 }
+
+void asq__peer_see_alive(struct asq__peer *p, bool alive)
+{
+    if (!alive)
+        p->missed_heartbeat = p->heartbeat;
+    p->missed = !alive || (p->missed && p->heartbeat == p->missed_heartbeat);
+}

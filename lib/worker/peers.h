@@ -29,9 +29,11 @@ struct asq__peer {
     bool seen, listed, present, stopping;
     bool whole;       /* hash once had all that a worker writes; counts for nothing before */
     bool proven;      /* heartbeat has moved since: partitions are handed over to it */
+    bool missed;      /* was found dead, with `missed_heartbeat`, and has sent none since */
     bool logged_dead; /* death was logged, its return not yet */
     bool noted;       /* Redis has its death, and not its return yet; of deaths.c */
     bool noting;      /* a script about that is under way */
+    long long missed_heartbeat;
     /* Process of the worker, as its hash says; or "". */
     char client[17], host[65], pid[21];
 };
@@ -71,5 +73,8 @@ bool asq__peer_may_be_called(const redisReply *id);
  * which proves that the peer lives. */
 bool asq__peer_see_heartbeat(struct asq__peer *p, long long number);
 bool asq__peer_see(struct asq__peer *p, redisReply *const *field);
+/* Takes whether the peer counts as alive now. A dead one does for a while when this process was
+ * away itself, so one that was missed is so until its heartbeat has moved. */
+void asq__peer_see_alive(struct asq__peer *p, bool alive);
 
 #endif

@@ -59,10 +59,8 @@ struct asq__report {
 enum { ASQ__TAKEOVERS_MAX = 8 }; /* former owners that a line names */
 struct asq__takeovers {
     struct asq__takeover {
-        char *from;     /* id and place of the former owner */
-        size_t id;      /* length of the id */
-        unsigned n;     /* partitions */
-        uint64_t epoch; /* the highest of its leases */
+        struct asq__former *former; /* with the highest epoch of its leases */
+        unsigned n;                 /* partitions */
     } list[ASQ__TAKEOVERS_MAX];
     size_t n;
 };

@@ -12,30 +12,49 @@
 #include "asqueue.h"
 #include "worker/deaths.h"
 #include "worker/partition.h"
+#include "worker/peers.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
 
-void asq__takeover_expect(struct asq__partition *p, const char *owner, const char *place)
+/* The owner that a partition, or several, had before. */
+struct asq__former {
+    char client[sizeof((struct asq__peer *) 0)->client]; /* of its last process; "": unknown */
+    uint64_t epoch;                                      /* of the lease; of several, the highest */
+    size_t id;   /* length of the id, with which the text begins */
+    char text[]; /* id and place */
+};
+
+void asq__takeover_expect(struct asq__partition *p, const char *owner, const struct asq__peer *peer)
 {
-    free(p->taken_from);
-    p->taken_from = NULL;
+    char place[ASQ__PEER_PLACE];
+    free(p->former);
+    p->former = NULL;
     if (!owner || !*owner)
         return;
-    p->taken_from_id = strlen(owner);
-    p->taken_epoch = p->known_epoch;
-    if (asprintf(&p->taken_from, "%s%s", owner, place) < 0)
-        p->taken_from = NULL; /* without memory it is not told */
+    size_t n = strlen(owner) + strlen(asq__peer_place(peer, place)) + 1;
+    struct asq__former *f = p->former = malloc(sizeof *f + n);
+    if (!f) /* without memory it is not told */
+        return;
+    snprintf(f->client, sizeof f->client, "%s", peer ? peer->client : "");
+    f->epoch = p->known_epoch;
+    f->id = strlen(owner);
+    snprintf(f->text, n, "%s%s", owner, place);
+}
+
+static bool is_same(const struct asq__former *a, const struct asq__former *b)
+{
+    return strcmp(a->text, b->text) == 0 && strcmp(a->client, b->client) == 0;
 }
 
 void asq__takeover_count(struct asq__partition *p)
 {
     struct asq__takeovers *t = &p->w->takeovers;
-    char *from = p->taken_from;
+    struct asq__former *former = p->former;
     size_t i = 0;
-    p->taken_from = NULL;
-    if (!from)
+    p->former = NULL;
+    if (!former)
         return;
-    while (i < t->n && strcmp(t->list[i].from, from) != 0)
+    while (i < t->n && !is_same(t->list[i].former, former))
         i++;
     if (i == ASQ__TAKEOVERS_MAX) {
         asq__takeovers_tell(p->w);
@@ -44,19 +63,19 @@ void asq__takeover_count(struct asq__partition *p)
     struct asq__takeover *one = &t->list[i];
     if (i == t->n) {
         t->n++;
-        *one = (struct asq__takeover){ .from = from, .id = p->taken_from_id };
+        *one = (struct asq__takeover){ .former = former };
     } else {
-        free(from);
+        if (former->epoch > one->former->epoch)
+            one->former->epoch = former->epoch;
+        free(former);
     }
     one->n++;
-    if (p->taken_epoch > one->epoch)
-        one->epoch = p->taken_epoch;
 }
 
 /* Returns whether an earlier process of the same id had the partitions. */
-static bool is_own(const struct asq__process *w, const struct asq__takeover *one)
+static bool is_own(const struct asq__process *w, const struct asq__former *f)
 {
-    return strlen(w->config.id) == one->id && memcmp(one->from, w->config.id, one->id) == 0;
+    return strlen(w->config.id) == f->id && memcmp(f->text, w->config.id, f->id) == 0;
 }
 
 static void log_taken(struct asq__process *w)
@@ -65,10 +84,10 @@ static void log_taken(struct asq__process *w)
     char text[1000];
     size_t n = 0;
     for (size_t i = 0; i < t->n && n < sizeof text; i++)
-        if (!is_own(w, &t->list[i]))
+        if (!is_own(w, t->list[i].former))
             n += (size_t) snprintf(text + n, sizeof text - n, "%s%u partition%s of %s",
                                    n ? ", " : "", t->list[i].n, t->list[i].n == 1 ? "" : "s",
-                                   t->list[i].from);
+                                   t->list[i].former->text);
     if (n)
         asq__process_log(w, ASQ_LOG_INFO, "has taken over %s", text);
 }
@@ -78,9 +97,10 @@ void asq__takeovers_tell(struct asq__process *w)
     const struct asq__takeovers *t = &w->takeovers;
     log_taken(w);
     for (size_t i = 0; i < t->n; i++) {
+        const struct asq__former *f = t->list[i].former;
         char owner[ASQ_MAX_ID + 32];
-        snprintf(owner, sizeof owner, "%.*s", (int) t->list[i].id, t->list[i].from);
-        asq__heir_note(w, owner, t->list[i].n, t->list[i].epoch);
+        snprintf(owner, sizeof owner, "%.*s", (int) f->id, f->text);
+        asq__heir_note(w, owner, f->client, t->list[i].n, f->epoch);
     }
     asq__takeovers_release(w);
 }
@@ -89,5 +109,5 @@ void asq__takeovers_release(struct asq__process *w)
 {
     struct asq__takeovers *t = &w->takeovers;
     while (t->n)
-        free(t->list[--t->n].from);
+        free(t->list[--t->n].former);
 }

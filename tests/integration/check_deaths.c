@@ -47,10 +47,11 @@ static int64_t note(const char *client, const char *by, const char *how, const c
                          asq__script_note_death, KEYS("one.0"), client, by, how, value, beat);
 }
 
+/* As a heir that has seen process ONE of worker one.0 last. */
 static int64_t inherit(const char *heir, const char *n, const char *epoch)
 {
-    return sup_redis_int(redis, "EVAL %s 3 %s %s %s one.0 %s %s %s", asq__script_note_heir,
-                         KEYS("one.0"), heir, n, epoch);
+    return sup_redis_int(redis, "EVAL %s 3 %s %s %s one.0 %s %s %s %s", asq__script_note_heir,
+                         KEYS("one.0"), heir, n, epoch, ONE);
 }
 
 static asq_value *deaths(size_t n)
@@ -168,6 +169,24 @@ START_TEST(a_worker_that_was_only_missed_is_told_so_and_may_die_later)
 }
 END_TEST
 
+/* A survivor that was away itself may take a dead worker for alive. */
+START_TEST(only_who_has_sent_a_heartbeat_since_its_death_was_noted_was_heard)
+{
+    begin();
+    lives(ONE, "5");
+    ck_assert_int_eq(note(ONE, "two.0", "silent_ms", "10000", "5"), 1);
+    ck_assert_int_eq(note(ONE, "two.0", "heard", "", "5"), 0);
+    lives(OTHER, "6"); /* the next process of the same id */
+    ck_assert_int_eq(note(ONE, "two.0", "heard", "", "6"), 0);
+    sup_redis_do(redis, "DEL asq:{default}:worker:one.0");
+    ck_assert_int_eq(note(ONE, "two.0", "heard", "", "6"), 0);
+    asq_value *list = deaths(1);
+    ck_assert_ptr_null(asq_map_get(asq_list_get(list, 0), "heard_ms"));
+    asq_value_free(list);
+    end();
+}
+END_TEST
+
 START_TEST(heirs_are_those_of_the_process_that_had_the_leases)
 {
     char epoch[32];
@@ -221,14 +240,36 @@ START_TEST(what_is_kept_is_bounded)
     /* So are its heirs; the rest of them count together. */
     for (int i = 0; i < 70; i++) {
         snprintf(id, sizeof id, "heir%d", i);
-        sup_redis_do(redis, "EVAL %s 3 %s %s %s w119.0 %s 1 1", asq__script_note_heir, KEYS("x"),
-                     id);
+        /* Half of them know its process. */
+        sup_redis_do(redis, "EVAL %s 3 %s %s %s w119.0 %s 1 1 %s", asq__script_note_heir, KEYS("x"),
+                     id, i % 2 ? client : "");
     }
     list = deaths(100);
     const asq_value *heirs = asq_map_get(with(list, "id", "w119.0"), "heirs");
     ck_assert_uint_eq(asq_map_size(heirs), 65);
     ck_assert_int_eq(asq_map_int(heirs, "(others)"), 6);
     asq_value_free(list);
+    end();
+}
+END_TEST
+
+/* What each of a thousand survivors asks must not grow with the deaths that are kept. */
+START_TEST(who_is_not_the_first_has_few_fields_read)
+{
+    begin();
+    lives(ONE, "5");
+    ck_assert_int_eq(note(ONE, "two.0", "silent_ms", "10000", "5"), 1);
+    ck_assert_int_eq(inherit("two.0", "3", "1"), 1);
+    sup_redis_do(redis, "CONFIG RESETSTAT");
+    ck_assert_int_eq(note(ONE, "three.0", "silent_ms", "10000", "5"), 0);
+    ck_assert_int_eq(inherit("three.0", "3", "1"), 1);
+    lives(ONE, "6");
+    ck_assert_int_eq(note(ONE, "three.0", "heard", "", "6"), 1);
+    ck_assert_int_eq(note(ONE, "two.0", "heard", "", "6"), 0);
+    char *stats = sup_redis_str(redis, "INFO commandstats");
+    ck_assert_ptr_nonnull(strstr(stats, "cmdstat_hmget"));
+    ck_assert_ptr_null(strstr(stats, "cmdstat_hgetall"));
+    free(stats);
     end();
 }
 END_TEST
@@ -292,8 +333,10 @@ int main(void)
     tcase_add_test(t, a_supervisor_tells_how_it_ended_whoever_was_first);
     tcase_add_test(t, who_lives_or_has_left_has_not_died);
     tcase_add_test(t, a_worker_that_was_only_missed_is_told_so_and_may_die_later);
+    tcase_add_test(t, only_who_has_sent_a_heartbeat_since_its_death_was_noted_was_heard);
     tcase_add_test(t, heirs_are_those_of_the_process_that_had_the_leases);
     tcase_add_test(t, what_is_kept_is_bounded);
+    tcase_add_test(t, who_is_not_the_first_has_few_fields_read);
     tcase_add_test(t, a_day_later_it_is_forgotten);
     tcase_add_test(t, foreign_content_does_no_harm);
     suite_add_tcase(s, t);

@@ -80,6 +80,15 @@ expect "$out" '[0-9]+ more in 24 h: as-ctl workers --dead'
 expect "$out" "^two\.0 +died .* no heartbeat for [0-9.]+ s; heirs: [a-z]+\.0 [0-9]+.* $second "
 expect "$out" "^two\.0 +died .* SIGKILL; heirs: [a-z]+\.0 [0-9]+.* $first "
 
+echo "a survivor that was stopped itself has not heard the dead one since"
+process=$(process_of one.0)
+kill -STOP "$process"
+wait_until "the survivor is missed" died "$process" '"silent_ms":[0-9]+,"host"'
+kill -CONT "$process"
+wait_until "the survivor is heard again" died "$process" '"heard_ms":[0-9]+'
+wait_until "the survivor has partitions again" owns one.0
+died "$second" '"silent_ms":[0-9]+,"host"' || fail "a dead worker counts as heard again" "$out"
+
 echo "one that stops in order has not died"
 left=$(process_of one.0)
 stop "$one"

@@ -132,6 +132,29 @@ START_TEST(a_worker_that_tells_no_classes_may_have_every_class)
 }
 END_TEST
 
+/* A survivor that was away itself gives others a lease time to send a heartbeat. */
+START_TEST(one_that_was_missed_is_so_until_its_heartbeat_moves)
+{
+    read_hash("1", "4");
+    asq__peer_see_alive(peer, true);
+    ck_assert(!peer->missed);
+    asq__peer_see_alive(peer, false);
+    ck_assert(peer->missed);
+    asq__peer_see_alive(peer, true);
+    ck_assert(peer->missed);
+    read_hash("2", "4");
+    asq__peer_see_alive(peer, false); /* its hash has expired */
+    ck_assert(peer->missed);
+    asq__peer_see_alive(peer, true);
+    ck_assert(peer->missed);
+    read_hash("3", "4");
+    asq__peer_see_alive(peer, true);
+    ck_assert(!peer->missed);
+    asq__peer_see_alive(peer, true);
+    ck_assert(!peer->missed);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("peers");
@@ -144,6 +167,7 @@ int main(void)
     tcase_add_test(t, a_capacity_without_a_heartbeat_does_not_count);
     tcase_add_test(t, other_classes_count_when_a_second_heartbeat_has_them);
     tcase_add_test(t, a_worker_that_tells_no_classes_may_have_every_class);
+    tcase_add_test(t, one_that_was_missed_is_so_until_its_heartbeat_moves);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }
