@@ -85,17 +85,20 @@ static void count_missing(const struct asq__candidates *c, const struct asq__par
                          : (uint16_t) asq__classes_count_missing(c->kinds[kind], parts[p].needs);
 }
 
-/* Returns the ids and weights, to be freed; NULL: no memory. */
-static char *list_workers(const struct asq__candidates *c)
+/* Returns the ids, each with its NUL, and weights, to be freed; NULL: no memory. */
+static char *list_workers(const struct asq__candidates *c, size_t *ret_n)
 {
-    struct asq__buf text;
-    asq__buf_init(&text, MOST_BYTES);
-    for (size_t i = 0; i < c->n; i++)
-        asq__buf_printf(&text, "%s %lu\n", c->workers[i].id, (unsigned long) c->workers[i].weight);
-    return (char *) asq__buf_detach(&text, NULL);
+    struct asq__buf list;
+    asq__buf_init(&list, MOST_BYTES);
+    for (size_t i = 0; i < c->n; i++) {
+        asq__buf_put(&list, c->workers[i].id, strlen(c->workers[i].id) + 1);
+        asq__buf_put(&list, &c->workers[i].weight, sizeof c->workers[i].weight);
+    }
+    return (char *) asq__buf_detach(&list, ret_n);
 }
 
-static void keep(const struct asq__candidates *c, struct asq__placed *placed, char *workers)
+static void keep(const struct asq__candidates *c, struct asq__placed *placed, char *workers,
+                 size_t n)
 {
     size_t bytes = c->partitions * sizeof *c->owners;
     uint32_t *owners = malloc(bytes);
@@ -106,6 +109,7 @@ static void keep(const struct asq__candidates *c, struct asq__placed *placed, ch
     }
     memcpy(owners, c->owners, bytes);
     placed->workers = workers;
+    placed->workers_n = n;
     placed->owners = owners;
 }
 
@@ -117,15 +121,16 @@ int asq__candidates_place(struct asq__candidates *c, const struct asq__partition
         return ASQ_ENOMEM;
     for (uint32_t i = 0; i < c->nkinds; i++)
         count_missing(c, parts, i);
-    char *workers = c->nkinds == 1 ? list_workers(c) : NULL;
-    if (workers && placed->workers && strcmp(workers, placed->workers) == 0) {
+    size_t n = 0;
+    char *workers = c->nkinds == 1 ? list_workers(c, &n) : NULL;
+    if (workers && n == placed->workers_n && memcmp(workers, placed->workers, n) == 0) {
         memcpy(c->owners, placed->owners, c->partitions * sizeof *c->owners);
         free(workers);
         return 0;
     }
     int rc = asq__place(c->workers, c->n, c->partitions, c->missing, c->owners);
     if (rc == 0 && workers)
-        keep(c, placed, workers);
+        keep(c, placed, workers, n);
     else
         free(workers);
     return rc;

@@ -24,6 +24,7 @@ struct asq__candidates {
 /* Where a set of candidates has placed the partitions; zero: nothing. */
 struct asq__placed {
     char *workers; /* ids and weights */
+    size_t workers_n;
     uint32_t *owners;
 };
 
