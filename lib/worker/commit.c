@@ -308,7 +308,7 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         c->bytes += piece->frame.len - before;
         e->result_bytes += piece->frame.len - before;
         c->calls++;
-        if (run && run->times.began_ns)
+        if (run && run->times.series)
             asq__commit_add_timed(c, run->times.series, run->times.ended_ns);
         if (run && run->span)
             add_span(c, run, error);

@@ -179,8 +179,9 @@ static void start(struct asq__actor *a, struct asq__wcall *c, int64_t now_ns)
     p->w->starts++;
     if (c->attempts)
         p->w->suspect = c;
+    asq__run_set_began(run, now_ns);
     if (p->w->config.figures)
-        asq__measure_start(run, method, now_ns);
+        asq__measure_start(run, method);
     if (p->w->tracer)
         asq__spans_start(run, now_ns);
     if (asq__run_start(run, method && method->def.flags & ASQ_NONBLOCKING))
@@ -594,7 +595,7 @@ static bool end_run(struct asq__run *run)
     atomic_fetch_add(&w->calls, 1);
     if (error)
         atomic_fetch_add(&w->failures, 1);
-    if (run->times.began_ns)
+    if (run->times.series)
         asq__measure_end(run, error ? error->code : 0);
     asq__emits_end(run);
     asq__nested_end(run);

@@ -55,10 +55,9 @@ int64_t asq__measure_waits_since_ms(const struct asq__wcall *c)
     return c->retries || asq__wcall_job(c)->delay_ms ? due_since_ms(c) : c->entry->made_ms;
 }
 
-void asq__measure_start(struct asq__run *run, const struct asq__method *method, int64_t now_ns)
+void asq__measure_start(struct asq__run *run, const struct asq__method *method)
 {
     const struct asq__process *w = run->w;
-    run->times.began_ns = now_ns;
     run->times.series =
         method ? &w->config.figures->series[method->series]
                : series_of(w, asq__actor_object(run->actor)->cls, asq__wcall_job(run->active.call));
@@ -78,9 +77,10 @@ void asq__measure_end(const struct asq__run *run, int code)
     const struct asq__run_times *t = &run->times;
     struct asq__series *s = t->series;
     int64_t since_ns = asq__measure_waits_since_ms(run->active.call) * 1000000;
+    int64_t began_ns = asq__run_began_ns(run);
     asq__counter_add(&s->calls, 1);
-    asq__histogram_add(&s->queue, t->began_ns - since_ns);
-    asq__histogram_add(&s->run, t->ended_ns - t->began_ns - t->parked_ns);
+    asq__histogram_add(&s->queue, began_ns - since_ns);
+    asq__histogram_add(&s->run, t->ended_ns - began_ns - t->parked_ns);
     if (t->parked_ns || code)
         end_rare(t, code);
 }

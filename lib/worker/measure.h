@@ -19,7 +19,7 @@ struct asq__wcall;
 /* Returns the time from which a call waits for its start: its making, or when it was due. */
 int64_t asq__measure_waits_since_ms(const struct asq__wcall *c);
 /* Begins to measure a run that is about to start. method NULL: it calls none. */
-void asq__measure_start(struct asq__run *run, const struct asq__method *method, int64_t now_ns);
+void asq__measure_start(struct asq__run *run, const struct asq__method *method);
 /* Counts a measured run. code 0: it has not failed. */
 void asq__measure_end(const struct asq__run *run, int code);
 /* Counts a call that has failed without a run. cls NULL: unknown. */
@@ -32,7 +32,7 @@ void asq__measure_sample(struct asq__process *w);
 /* Each does nothing for a run that is not measured. */
 static inline void asq__measure_park(struct asq__run *run)
 {
-    if (run->times.began_ns)
+    if (run->times.series)
         run->times.parked_at_ns = asq__now_ns();
 }
 static inline void asq__measure_resume(struct asq__run *run)

@@ -100,15 +100,14 @@ static void put_awaited(struct asq__buf *out, const struct asq__awaited *awaited
     asq__buf_putc(out, ']');
 }
 
-/* Appends for how long a call has been in its method, if that is measured. args: also the head of
- * its arguments, unless they are to be omitted. */
+/* Appends for how long a call has been in its method. args: also the head of its arguments, unless
+ * they are to be omitted. */
 static void put_run(struct asq__buf *out, const struct asq__run *run, bool args)
 {
     const Asqueue__Job *job = asq__wcall_job(run->active.call);
     char head[ASQ__FAILURE_ARGS];
-    if (run->times.began_ns)
-        asq__buf_printf(out, ",\"run_ms\":%lld",
-                        (long long) ((asq__now_ns() - run->times.began_ns) / 1000000));
+    asq__buf_printf(out, ",\"run_ms\":%lld",
+                    (long long) ((asq__now_ns() - asq__run_began_ns(run)) / 1000000));
     if (!args || run->w->config.omit_arguments)
         return;
     asq__value_head(job->args.data, job->args.len, head, sizeof head);

@@ -20,17 +20,15 @@ static pid_t worker;
 static char *unblock;
 static asq_value *listed; /* id -> row, of the last look */
 
-static void start_worker_that(bool omits_arguments)
+static void start_worker_with(asq_worker_options options)
 {
-    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
     options.id = "w";
-    options.omit_arguments = omits_arguments;
     worker = load_worker(sup_redis_url(redis), &options);
 }
 
 static void start_worker(void)
 {
-    start_worker_that(false);
+    start_worker_with((asq_worker_options) ASQ_WORKER_OPTIONS_INIT);
 }
 
 static void set_up(void)
@@ -203,7 +201,9 @@ END_TEST
 
 START_TEST(a_worker_may_omit_arguments)
 {
-    start_worker_that(true);
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    options.omit_arguments = true;
+    start_worker_with(options);
     asq_agent *echo = make("Echo", "echo");
     asq_result *naps = call(echo, "nap", NULL, asq_pack("[i]", LONG_MS));
     sup_wait_until(has_state(naps, "parked"));
@@ -212,6 +212,26 @@ START_TEST(a_worker_may_omit_arguments)
     asq_result_cancel(naps);
     asq_result_free(naps);
     asq_agent_free(echo);
+}
+END_TEST
+
+START_TEST(a_worker_without_figures_tells_how_long_ago_methods_began)
+{
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    options.no_stats = true;
+    start_worker_with(options);
+    asq_agent *echo = make("Echo", "echo"), *poison = make("Poison", "poison");
+    asq_result *naps = call(echo, "nap", NULL, asq_pack("[i]", LONG_MS));
+    asq_result *runs = call(poison, "block_until", NULL, asq_pack("[s]", unblock));
+    sup_wait_until(has_state(naps, "parked"));
+    sup_wait_until(has_state(runs, "running"));
+    check_begun(asq_result_id(naps), true);
+    check_begun(asq_result_id(runs), true);
+    asq_result_cancel(naps);
+    asq_result_free(naps);
+    asq_result_free(runs);
+    asq_agent_free(echo);
+    asq_agent_free(poison);
 }
 END_TEST
 
@@ -603,6 +623,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, each_state_is_told);
     tcase_add_test(t, a_worker_may_omit_arguments);
+    tcase_add_test(t, a_worker_without_figures_tells_how_long_ago_methods_began);
     tcase_add_test(t, of_a_batch_only_what_has_not_ended_is_listed);
     tcase_add_test(t, without_a_worker_calls_wait);
     tcase_add_test(t, large_arguments_are_not_read);

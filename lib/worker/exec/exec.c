@@ -106,8 +106,8 @@ static void run_task(struct asq__task *task)
     const Asqueue__Job *job = asq__wcall_job(c);
     size_t n = job->args.len;
     const void *args = job->args.data;
-    if (run->times.began_ns && run->stage != ASQ__RUN_INLINE)
-        run->times.began_ns = asq__now_ns(); /* it has waited for a thread */
+    if (run->stage != ASQ__RUN_INLINE)
+        asq__run_set_began(run, asq__now_ns()); /* it has waited for a thread */
     asq__spans_enter(run, ASQ__PHASE_RUN);
     if (c->inputs)
         args = asq__inputs_args(c->inputs, &n);
@@ -122,7 +122,7 @@ static void end_task(struct asq__task *task)
 {
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
     bool through = run->stage == ASQ__RUN_INLINE && asq__process_is_quiet(run->w);
-    if (run->times.began_ns)
+    if (run->times.series)
         run->times.ended_ns = through ? asq__quick_ns(&run->w->clock) : asq__now_ns();
     asq__spans_enter(run, ASQ__PHASE_COMMIT);
     /* Until its outcome is committed the process may still die of it. */

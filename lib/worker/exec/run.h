@@ -4,6 +4,7 @@
 #ifndef ASQ_WORKER_EXEC_RUN_H
 #define ASQ_WORKER_EXEC_RUN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,12 +44,13 @@ enum asq__run_stage {
     ASQ__RUN_RETURNED /* its method has returned; ends when `undecided` is 0 */
 };
 
-/* Times of a run that is measured, by the monotonic clock. */
+/* Times of a run, by the monotonic clock; with figures all of them, else the first one alone. */
 struct asq__run_times {
-    int64_t began_ns, ended_ns; /* 0: nothing is measured */
+    atomic_llong began_ns; /* of its thread, and of the loop; any thread reads it */
+    int64_t ended_ns;
     int64_t parked_at_ns;       /* of its last wait */
     int64_t parked_ns;          /* of all its waits */
-    struct asq__series *series; /* of its method */
+    struct asq__series *series; /* of its method; NULL: nothing is measured */
 };
 
 struct asq__run {
@@ -85,6 +87,15 @@ void asq__run_enter(struct asq__run *run, enum asq__run_stage stage);
 static inline struct asq__run *asq__run_of(const struct asq__wcall *c)
 {
     return c->active ? ASQ__CONTAINER(c->active, struct asq__run, active) : NULL;
+}
+static inline void asq__run_set_began(struct asq__run *run, int64_t now_ns)
+{
+    atomic_store_explicit(&run->times.began_ns, now_ns, memory_order_relaxed);
+}
+/* Returns when its method began, or when it was given to a thread to begin. */
+static inline int64_t asq__run_began_ns(const struct asq__run *run)
+{
+    return atomic_load_explicit(&run->times.began_ns, memory_order_relaxed);
 }
 /* Returns whether its wait is not over yet. */
 static inline bool asq__run_is_parked(const struct asq__run *run)
