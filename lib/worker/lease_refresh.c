@@ -3,7 +3,7 @@
  *
  * Calls need no lease that was read: commits are fenced, and a claim is granted for the token that
  * the lease has now. So a lease that was overwritten or deleted under an owner without calls may be
- * found late, when its turn comes.
+ * found late, when its turn comes. So is a stream at its end, see stream_end.c.
  */
 #include "worker/lease_refresh.h"
 
@@ -26,9 +26,10 @@
 #include "worker/stream_end.h"
 
 enum {
-    AT_ONCE = 64,   /* leases that one script reads; many keep Redis from others for long */
-    IN_TURN = 64,   /* own leases in a look, or of the others at most */
-    IN_CLUSTER = 16 /* likewise in a Cluster, where each is a command of its own */
+    AT_ONCE = 64,    /* leases that one script reads; many keep Redis from others for long */
+    IN_TURN = 64,    /* leases in a look: of the others at most, own ones at least */
+    IN_CLUSTER = 16, /* likewise in a Cluster, where each is a command of its own */
+    OWN_LOOKS = 16   /* looks in which each own lease is read, however many there are */
 };
 
 enum { OWNER, TOKEN, EPOCH, NEEDS, FIELDS };
@@ -196,11 +197,12 @@ bool asq__lease_refresh(struct asq__lease_refresh *l, bool all, uint32_t n_worke
     struct asking a = { .look = l, .at_once = cluster ? 1 : AT_ONCE };
     uint32_t most = cluster ? IN_CLUSTER : IN_TURN;
     uint32_t share = w->nparts / (n_workers ? n_workers : 1) + 1;
+    uint32_t own = w->nowned / OWN_LOOKS + 1;
     l->round++;
     for (uint32_t i = 0; i < w->nparts; i++)
         if (all || is_due(&w->parts[i]))
             add(&a, &w->parts[i]);
-    add_in_turn(&a, true, most, &l->own_next);
+    add_in_turn(&a, true, own > most ? own : most, &l->own_next);
     add_in_turn(&a, false, share < most ? share : most, &l->other_next);
     flush(&a);
     *asked += a.asked;

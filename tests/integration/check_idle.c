@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PARTITIONS = 1024, WORKERS = 4, LOOKS = 8 * WORKERS };
+enum { PARTITIONS = 1024, MANY = 4096, OWN_LOOKS = 16, WORKERS = 4, LOOKS = 8 * WORKERS };
 
 static sup_redis *redis;
 
@@ -81,6 +81,28 @@ START_TEST(a_look_does_not_read_all_leases)
 }
 END_TEST
 
+/* Returns whether the next looks of a process ask for the ends of enough of its streams, which are
+ * all empty. */
+static bool the_next_looks_are_at_enough(void)
+{
+    int64_t times = runs("time"), asked = runs("xinfo|stream");
+
+    sup_wait_until(runs("time") >= times + LOOKS);
+    asked = runs("xinfo|stream") - asked;
+    return asked / (runs("time") - times) >= MANY / OWN_LOOKS - MANY / OWN_LOOKS / 8;
+}
+
+/* A stream at its end takes no calls until its owner finds out. */
+START_TEST(few_looks_ask_for_the_ends_of_all_streams_however_many_there_are)
+{
+    sup_redis_do(redis, "HSET asq:{default}:meta partitions %d", MANY);
+    pid_t w = worker("a");
+    sup_wait_until(owned() == MANY);
+    sup_wait_until(the_next_looks_are_at_enough());
+    load_worker_stop(w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("idle");
@@ -90,6 +112,7 @@ int main(void)
         return sup_skip("no redis-server");
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, a_look_does_not_read_all_leases);
+    tcase_add_test(t, few_looks_ask_for_the_ends_of_all_streams_however_many_there_are);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }
