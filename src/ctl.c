@@ -42,10 +42,18 @@ int as_ctl_outcome(struct as_ctl *ctl, int rc)
     return rc < 0 ? as_ctl_failed(ctl) : AS_EXIT_OK;
 }
 
-int as_ctl_attach(struct as_ctl *ctl, const char *id, asq_agent **ret)
+int as_ctl_with_agent(struct as_ctl *ctl, const char *id,
+                      int (*use)(struct as_ctl *ctl, asq_agent *agent, void *user), void *user)
 {
+    asq_agent *agent;
     int status = as_ctl_open(ctl);
-    return status == AS_EXIT_OK ? as_ctl_outcome(ctl, asq_attach(ctl->h, id, ret)) : status;
+    if (status != AS_EXIT_OK ||
+        (status = as_ctl_outcome(ctl, asq_attach(ctl->h, id, &agent))) != AS_EXIT_OK)
+        return status;
+    asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
+    status = use(ctl, agent, user);
+    asq_agent_free(agent);
+    return status;
 }
 
 /* ---- Arguments ------------------------------------------------------------------------------ */

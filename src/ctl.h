@@ -43,8 +43,10 @@ int as_ctl_failed(struct as_ctl *ctl);
 /* Turns a library function's return code into an exit status; reports a failure. ASQ_EINVAL (an
  * invalid id or name) counts as wrong usage. */
 int as_ctl_outcome(struct as_ctl *ctl, int rc);
-/* Opens the deployment and makes a proxy for the agent. */
-int as_ctl_attach(struct as_ctl *ctl, const char *id, asq_agent **ret);
+/* Opens the deployment, and has `use` called with a proxy for the agent, which is freed then. `use`
+ * returns an exit status. The handle waits for the rest of --timeout; without one, for ever. */
+int as_ctl_with_agent(struct as_ctl *ctl, const char *id,
+                      int (*use)(struct as_ctl *ctl, asq_agent *agent, void *user), void *user);
 
 /* Parse arguments: a list or a map (NULL text: *ret is NULL); or any value, called `name` in the
  * command's usage. "-" reads standard input. */

@@ -131,19 +131,20 @@ int as_ctl_show(void *program, int argc, char **argv)
     return status;
 }
 
-int as_ctl_clone(void *program, int argc, char **argv)
+static int clone_agent(struct as_ctl *ctl, asq_agent *agent, void *user)
 {
-    struct as_ctl *ctl = program;
-    asq_agent *agent;
-    int status = as_ctl_attach(ctl, argv[0], &agent);
-    (void) argc;
+    asq_agent *clone;
+    int status = as_ctl_ready(ctl, agent);
+    (void) user;
     if (status != AS_EXIT_OK)
         return status;
-    asq_agent *clone = NULL;
-    if ((status = as_ctl_ready(ctl, agent)) == AS_EXIT_OK) {
-        asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
-        status = as_ctl_outcome(ctl, asq_clone(agent, ctl->settings.id, &clone));
-    }
-    asq_agent_free(agent);
+    asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
+    status = as_ctl_outcome(ctl, asq_clone(agent, ctl->settings.id, &clone));
     return status == AS_EXIT_OK ? print_new(ctl, clone) : status;
+}
+
+int as_ctl_clone(void *program, int argc, char **argv)
+{
+    (void) argc;
+    return as_ctl_with_agent(program, argv[0], clone_agent, NULL);
 }

@@ -35,28 +35,37 @@ static int print_call_id(struct as_ctl *ctl, asq_result *r)
     return status;
 }
 
+/* A method, or a field, and what it is given. */
+struct request {
+    const char *name;
+    asq_value *value; /* until it is given away; or NULL */
+};
+
+static asq_value *take_value(struct request *q)
+{
+    asq_value *value = q->value;
+    q->value = NULL;
+    return value;
+}
+
+static int call(struct as_ctl *ctl, asq_agent *agent, void *user)
+{
+    struct request *q = user;
+    asq_result *r;
+    int rc = asq_callv(agent, q->name, NULL, take_value(q), &r);
+    if (rc < 0)
+        return as_ctl_outcome(ctl, rc);
+    return ctl->settings.async ? print_call_id(ctl, r) : print_result(ctl, r);
+}
+
 int as_ctl_call(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    asq_value *args;
-    int status = as_ctl_args(ctl, argc > 2 ? argv[2] : NULL, &args);
-    if (status != AS_EXIT_OK)
-        return status;
-    asq_agent *agent;
-    if ((status = as_ctl_attach(ctl, argv[0], &agent)) != AS_EXIT_OK) {
-        asq_value_free(args);
-        return status;
-    }
-    asq_result *r;
-    int rc = asq_callv(agent, argv[1], NULL, args, &r);
-    if (rc < 0) {
-        status = as_ctl_outcome(ctl, rc);
-    } else if (ctl->settings.async) {
-        status = print_call_id(ctl, r);
-    } else {
-        status = print_result(ctl, r);
-    }
-    asq_agent_free(agent);
+    struct request q = { .name = argv[1] };
+    int status = as_ctl_args(ctl, argc > 2 ? argv[2] : NULL, &q.value);
+    if (status == AS_EXIT_OK)
+        status = as_ctl_with_agent(ctl, argv[0], call, &q);
+    asq_value_free(q.value);
     return status;
 }
 
@@ -157,44 +166,41 @@ int as_ctl_cancel(void *program, int argc, char **argv)
     return c.status;
 }
 
+static int get(struct as_ctl *ctl, asq_agent *agent, void *user)
+{
+    asq_result *r;
+    int rc = asq_get_async(agent, user, &r);
+    return rc < 0 ? as_ctl_outcome(ctl, rc) : print_result(ctl, r);
+}
+
 int as_ctl_get(void *program, int argc, char **argv)
 {
-    struct as_ctl *ctl = program;
-    asq_agent *agent;
-    int status = as_ctl_attach(ctl, argv[0], &agent);
     (void) argc;
-    if (status != AS_EXIT_OK)
-        return status;
+    return as_ctl_with_agent(program, argv[0], get, argv[1]);
+}
+
+static int set(struct as_ctl *ctl, asq_agent *agent, void *user)
+{
+    struct request *q = user;
     asq_result *r;
-    int rc = asq_get_async(agent, argv[1], &r);
-    status = rc < 0 ? as_ctl_outcome(ctl, rc) : print_result(ctl, r);
-    asq_agent_free(agent);
+    int rc = asq_set_async(agent, q->name, take_value(q), &r);
+    if (rc < 0)
+        return as_ctl_outcome(ctl, rc);
+    int status = as_ctl_wait(ctl, r);
+    asq_result_free(r);
+    if (status == AS_EXIT_OK && ctl->base.who.json)
+        status = as_ctl_print_id(ctl, "set", q->name);
     return status;
 }
 
 int as_ctl_set(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
-    asq_value *value;
-    int status = as_ctl_value(ctl, "VALUE", argv[2], &value);
+    struct request q = { .name = argv[1] };
+    int status = as_ctl_value(ctl, "VALUE", argv[2], &q.value);
     (void) argc;
-    if (status != AS_EXIT_OK)
-        return status;
-    asq_agent *agent;
-    if ((status = as_ctl_attach(ctl, argv[0], &agent)) != AS_EXIT_OK) {
-        asq_value_free(value);
-        return status;
-    }
-    asq_result *r;
-    int rc = asq_set_async(agent, argv[1], value, &r);
-    if (rc < 0) {
-        status = as_ctl_outcome(ctl, rc);
-    } else {
-        status = as_ctl_wait(ctl, r);
-        asq_result_free(r);
-    }
-    asq_agent_free(agent);
-    if (status == AS_EXIT_OK && ctl->base.who.json)
-        status = as_ctl_print_id(ctl, "set", argv[1]);
+    if (status == AS_EXIT_OK)
+        status = as_ctl_with_agent(ctl, argv[0], set, &q);
+    asq_value_free(q.value);
     return status;
 }

@@ -37,12 +37,24 @@ int as_ctl_option_at(const struct as_option *o, void *settings, const char *text
     return rc;
 }
 
+struct schedule {
+    asq_timer timer;
+    const char *name, *method;
+    asq_value *args; /* until they are given away */
+};
+
+static int schedule(struct as_ctl *ctl, asq_agent *agent, void *user)
+{
+    struct schedule *s = user;
+    asq_value *args = s->args;
+    s->args = NULL;
+    return as_ctl_outcome(ctl, asq_schedulev(agent, s->name, &s->timer, s->method, args));
+}
+
 int as_ctl_schedule(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
     asq_timer timer = ASQ_TIMER_INIT;
-    asq_value *args;
-    asq_agent *agent;
     timer.every_ms = ctl->settings.every_ms;
     timer.at_ms = ctl->settings.at_ms;
     timer.cron = ctl->settings.cron;
@@ -53,31 +65,23 @@ int as_ctl_schedule(void *program, int argc, char **argv)
         return as_program_usage(&ctl->base, "'schedule' needs one of --every, --at and --cron");
     if (timer.zone && !timer.cron)
         return as_program_usage(&ctl->base, "--zone is for --cron");
-    int status = as_ctl_args(ctl, argc > 3 ? argv[3] : NULL, &args);
-    if (status != AS_EXIT_OK)
-        return status;
-    if ((status = as_ctl_attach(ctl, argv[0], &agent)) != AS_EXIT_OK) {
-        asq_value_free(args);
-        return status;
-    }
-    asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
-    status = as_ctl_outcome(ctl, asq_schedulev(agent, argv[1], &timer, argv[2], args));
-    asq_agent_free(agent);
+    struct schedule s = { .timer = timer, .name = argv[1], .method = argv[2] };
+    int status = as_ctl_args(ctl, argc > 3 ? argv[3] : NULL, &s.args);
+    if (status == AS_EXIT_OK)
+        status = as_ctl_with_agent(ctl, argv[0], schedule, &s);
+    asq_value_free(s.args);
     return status;
+}
+
+static int unschedule(struct as_ctl *ctl, asq_agent *agent, void *user)
+{
+    return as_ctl_outcome(ctl, asq_unschedule(agent, user));
 }
 
 int as_ctl_unschedule(void *program, int argc, char **argv)
 {
-    struct as_ctl *ctl = program;
-    asq_agent *agent;
-    int status = as_ctl_attach(ctl, argv[0], &agent);
     (void) argc;
-    if (status != AS_EXIT_OK)
-        return status;
-    asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
-    status = as_ctl_outcome(ctl, asq_unschedule(agent, argv[1]));
-    asq_agent_free(agent);
-    return status;
+    return as_ctl_with_agent(program, argv[0], unschedule, argv[1]);
 }
 
 /* ---- schedules ------------------------------------------------------------------------------ */
