@@ -9,22 +9,11 @@
 # wait before (20). IDLE_KEEP=FILE: the kinds of commands, with their numbers, go there.
 set -eu
 
-dir=$(mktemp -d)
 settle=${IDLE_SETTLE:-20} keep=${IDLE_KEEP:-/dev/null} seconds=10
-server='' worker=''
 
-stop() {
-    for pid in $worker $server; do
-        kill "$pid" 2>/dev/null || continue
-        wait "$pid" || :
-    done
-    worker='' server=''
-}
-trap 'stop; rm -rf "$dir"' EXIT
-trap 'exit 1' INT TERM
+# shellcheck source=tests/bench/support.sh
+. "$(dirname "$0")/support.sh"
 
-redis() { redis-cli -s "$dir/redis.sock" "$@"; }
-is_up() { [ "$(redis PING)" = PONG ]; }
 number() { redis INFO "$1" | sed -n "s/^$2:\([0-9.]*\).*/\1/p"; }
 # Adds up the partitions that the processes say to have.
 owned() {
@@ -34,15 +23,6 @@ owned() {
 }
 listed() { redis SCARD 'asq:{default}:workers'; }
 is_settled() { [ "$(listed)" -eq "$processes" ] && [ "$(owned)" -eq "$partitions" ]; }
-
-wait_for() { # COMMAND...: waits until it succeeds, for at most five minutes
-    tries=0
-    until "$@" 2>/dev/null; do
-        tries=$((tries + 1))
-        [ $tries -lt 300 ] || { echo "idle: nothing after five minutes: $*" >&2; exit 1; }
-        sleep 1
-    done
-}
 
 # Counts for so many seconds by the time stamps, because Redis may be behind with the lines.
 count() { # counts by kind: "client|script COMMAND", in $dir/kinds
@@ -56,12 +36,9 @@ sum() { awk -v who="$1" -v s=$seconds '$2 == who { n += $1 } END { printf "%.0f"
 
 measure() { # PROCESSES PARTITIONS
     processes=$1 partitions=$2
-    redis-server --port 0 --unixsocket "$dir/redis.sock" --save '' --maxclients 20000 --dir "$dir" >"$dir/redis.log" &
-    server=$!
-    wait_for is_up >/dev/null
-    src/as-worker -u "unix:$dir/redis.sock" -d tests/bench/agents --processes "$processes" --partitions "$partitions" --capacity 1 \
-        --log-level warning 2>"$dir/worker.log" &
-    worker=$!
+    start_redis --maxclients 20000
+    start src/as-worker -u "$url" -d tests/bench/agents --processes "$processes" --partitions "$partitions" --capacity 1 \
+        --log-level warning 2>"$dir/worker.log"
     wait_for is_settled
     sleep "$settle"
     total=$(number stats total_commands_processed) net=$(number stats total_net_output_bytes)
@@ -76,12 +53,9 @@ measure() { # PROCESSES PARTITIONS
         $((total / seconds)) $((net / seconds / 1024)) "$cpu"
     { echo "# $processes processes, $partitions partitions, in $seconds s"; sort -rn "$dir/kinds"; } >>"$keep"
     stop
-    rm -f "$dir/redis.sock"
 }
 
-for program in redis-server redis-cli src/as-worker tests/bench/agents/bench.so; do
-    command -v "$program" >/dev/null || [ -e "$program" ] || { echo "idle: $program is missing; see the head of this script" >&2; exit 1; }
-done
+needs redis-server redis-cli src/as-worker tests/bench/agents/bench.so
 [ $# -gt 0 ] || set -- 1:128 32:128 128:128 16:16384
 printf '%9s %10s %12s %12s %12s %10s %8s\n' processes partitions 'commands/s' 'in scripts/s' 'total/s' 'KiB/s out' 'Redis'
 for pair; do

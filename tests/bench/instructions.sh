@@ -12,53 +12,29 @@
 set -eu
 
 few=4096 many=20480
-dir=$(mktemp -d)
 kept=$(pwd)/tests/bench/counted
 no_stats=''
-server='' worker=''
 
-stop() {
-    [ -z "$worker" ] || { kill "$worker" && wait "$worker" || :; }
-    [ -z "$server" ] || { kill "$server" && wait "$server" || :; }
-    worker='' server=''
-}
-trap 'stop; rm -rf "$dir"' EXIT
-trap 'exit 1' INT TERM
-
-wait_for() { # COMMAND...: waits until it succeeds, for at most a minute
-    tries=0
-    until "$@" >/dev/null 2>&1; do
-        tries=$((tries + 1))
-        [ $tries -lt 600 ] || { echo "instructions: nothing after a minute: $*" >&2; exit 1; }
-        sleep 0.1
-    done
-}
-redis() { redis-cli -s "$dir/redis.sock" "$@"; }
-is_up() { [ "$(redis PING)" = PONG ]; }
-has_worker() { [ "$(redis SCARD 'asq:{default}:workers')" -gt 0 ]; }
+# shellcheck source=tests/bench/support.sh
+. "$(dirname "$0")/support.sh"
 
 count() { # KIND CALLS: runs both under callgrind, into $dir/client and $dir/worker
-    redis-server --port 0 --unixsocket "$dir/redis.sock" --save '' --dir "$dir" >"$dir/redis.log" &
-    server=$!
-    wait_for is_up
-    valgrind --tool=callgrind --trace-children=yes --callgrind-out-file="$dir/worker.%p" \
-        src/.libs/as-worker -u "unix:$dir/redis.sock" -d tests/bench/agents --log-level error $no_stats \
-        2>"$dir/worker.log" &
-    worker=$!
+    start_redis
+    # shellcheck disable=SC2086 # an option, or none
+    start valgrind --tool=callgrind --trace-children=yes --callgrind-out-file="$dir/worker.%p" \
+        src/.libs/as-worker -u "$url" -d tests/bench/agents --log-level error $no_stats \
+        2>"$dir/worker.log"
     wait_for has_worker
     valgrind --tool=callgrind --callgrind-out-file="$dir/client" \
-        tests/bench/.libs/calls "unix:$dir/redis.sock" "$1" "$2" 2>"$dir/client.log"
+        tests/bench/.libs/calls "$url" "$1" "$2" 2>"$dir/client.log"
     stop
     # The supervisor has a count, too. The largest count is that of the process that runs the agents.
     mv "$(ls -S "$dir"/worker.[0-9]* | head -n 1)" "$dir/worker"
-    rm -f "$dir"/worker.[0-9]* "$dir/redis.sock"
+    rm -f "$dir"/worker.[0-9]*
 }
 total() { sed -n 's/^totals: //p' "$1"; }
 
-for program in valgrind redis-server redis-cli tests/bench/.libs/calls tests/bench/agents/bench.so; do
-    command -v "$program" >/dev/null || [ -e "$program" ] ||
-        { echo "instructions: $program is missing; see the head of this script" >&2; exit 1; }
-done
+needs valgrind redis-server redis-cli tests/bench/.libs/calls tests/bench/agents/bench.so
 LD_LIBRARY_PATH=$(pwd)/lib/.libs
 export LD_LIBRARY_PATH
 mkdir -p "$kept"

@@ -10,30 +10,10 @@
 set -eu
 
 agents=${1:-1000000} calls=${2:-100000}
-dir=$(mktemp -d)
-url=unix:$dir/redis.sock
-server='' worker='' studio=''
 
-stop() {
-    for pid in $studio $worker $server; do
-        kill "$pid" 2>/dev/null || continue
-        wait "$pid" || :
-    done
-}
-trap 'stop; rm -rf "$dir"' EXIT
-trap 'exit 1' INT TERM
+# shellcheck source=tests/bench/support.sh
+. "$(dirname "$0")/support.sh"
 
-wait_for() { # COMMAND...: waits until it succeeds, for at most a minute
-    tries=0
-    until "$@" >/dev/null 2>&1; do
-        tries=$((tries + 1))
-        [ $tries -lt 600 ] || { echo "lists: nothing after a minute: $*" >&2; exit 1; }
-        sleep 0.1
-    done
-}
-redis() { redis-cli -s "$dir/redis.sock" "$@"; }
-is_up() { [ "$(redis PING)" = PONG ]; }
-has_worker() { [ "$(redis SCARD 'asq:{default}:workers')" -gt 0 ]; }
 has_studio() { grep -q 'shows namespace' "$dir/studio.log" || ! kill -0 "$studio"; }
 redis_ms() { # the CPU time of Redis so far
     redis INFO cpu | sed -n 's/^used_cpu_\(user\|sys\):\([0-9.]*\).*/\2/p' | awk '{ s += $1 } END { print int(s * 1000) }'
@@ -66,25 +46,19 @@ time_page() { # PATH: an answer of as-studio, whose memory is that of all of it
 }
 
 time=$(command -v time || :)
-for program in "$time" redis-server redis-cli curl tests/bench/.libs/calls tests/bench/agents/bench.so; do
-    [ -e "$program" ] || command -v "$program" >/dev/null ||
-        { echo "lists: ${program:-GNU time} is missing; see the head of this script" >&2; exit 1; }
-done
+needs "${time:-GNU time}" redis-server redis-cli curl tests/bench/.libs/calls tests/bench/agents/bench.so
 LD_LIBRARY_PATH=$(pwd)/lib/.libs
 export LD_LIBRARY_PATH ASQUEUE_URL="$url"
 
-redis-server --port 0 --unixsocket "$dir/redis.sock" --save '' --dir "$dir" >"$dir/redis.log" &
-server=$!
-wait_for is_up
-src/.libs/as-worker -d tests/bench/agents --log-level error 2>"$dir/worker.log" &
-worker=$!
+start_redis
+start src/.libs/as-worker -d tests/bench/agents --log-level error 2>"$dir/worker.log"
 wait_for has_worker
 tests/bench/.libs/calls "$url" create "$agents"
 src/.libs/as-ctl pause >/dev/null
 tests/bench/.libs/calls "$url" leave "$calls"
 port=$((20000 + $$ % 20000))
-src/.libs/as-studio --listen "127.0.0.1:$port" 2>"$dir/studio.log" &
-studio=$!
+start src/.libs/as-studio --listen "127.0.0.1:$port" 2>"$dir/studio.log"
+studio=$pid
 wait_for has_studio
 base=http://127.0.0.1:$port
 
