@@ -3,106 +3,21 @@
  * works with one Redis works there, and calls take effect once and in order when slots move and
  * masters die.
  */
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "asqueue.h"
 #include "classes.h"
 #include "load.h"
-#include "support/cluster.h"
-#include "support/suite.h"
+#include "on_cluster.h"
 #include "support/support.h"
 
 #include "redis/keys.h"
 #include "redis/slots.h"
 #include "value/hash.h"
 
-enum { MASTERS = 3, PARTITIONS = 24, AGENTS = 24, CALLS = 200, LEASE_MS = 3000 };
-
-static sup_cluster *nodes;
-static char *url;
-static pid_t worker;
-static asq *h;
-static atomic_int *crashes; /* of worker processes; shared with the supervisor */
-static atomic_int *aways;   /* times that Redis was away, for workers and the client */
-
-static void log_line(void *user, asq_log_level level, const char *message)
-{
-    (void) user;
-    fprintf(stderr, "# %d %s\n", (int) level, message);
-    if (strstr(message, "was ended by signal"))
-        atomic_fetch_add(crashes, 1);
-    if (strstr(message, "Redis is away") || strstr(message, "trying again"))
-        atomic_fetch_add(aways, 1);
-}
-
-static asq *open_handle(unsigned wait_replicas)
-{
-    asq_options options = ASQ_OPTIONS_INIT;
-    char err[500] = "";
-    asq *opened = NULL;
-    options.wait_replicas = wait_replicas;
-    options.timeout_ms = 2 * sup_limit_ms();
-    options.log = log_line;
-    int rc = load_asq_open(url, &options, &opened, err, sizeof err);
-    ck_assert_msg(rc == 0, "%s: %s", asq_error_name(rc), err);
-    return opened;
-}
-
-static pid_t start_worker(unsigned wait_replicas)
-{
-    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
-    options.processes = 2;
-    options.lease_time_ms = LEASE_MS;
-    options.wait_replicas = wait_replicas;
-    options.log = log_line;
-    options.log_level = ASQ_LOG_INFO;
-    return load_worker(url, &options);
-}
-
-static void begin(int replicas)
-{
-    crashes =
-        mmap(NULL, 2 * sizeof *crashes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(crashes, MAP_FAILED);
-    aways = crashes + 1;
-    nodes = sup_cluster_start(MASTERS, replicas);
-    url = sup_cluster_url(nodes, 0);
-    sup_redis_do(sup_cluster_node_of(nodes, "asq:{default}:meta"),
-                 "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
-    worker = start_worker(replicas ? 1 : 0);
-    h = open_handle(replicas ? 1 : 0);
-}
-
-static void begin_masters(void)
-{
-    begin(0);
-}
-
-static void begin_with_replicas(void)
-{
-    begin(MASTERS);
-}
-
-static void end(void)
-{
-    asq_close(h);
-    load_worker_stop(worker);
-    ck_assert_int_eq(atomic_load(crashes), 0);
-    sup_cluster_free(nodes);
-    free(url);
-}
-
-static uint16_t slot_of(uint32_t partition)
-{
-    struct asq__keys keys;
-    char key[ASQ__KEY_MAX], err[200];
-    ck_assert_int_eq(asq__keys_init(&keys, "default", err, sizeof err), 0);
-    return asq__slot_of_key(key, asq__keys_jobs(&keys, partition, key));
-}
+enum { AGENTS = 24, CALLS = 200 };
 
 /* ---- what works with one Redis ---- */
 
@@ -241,7 +156,7 @@ START_TEST(a_slot_that_moves_for_long_holds_up_its_own_partitions_alone)
         add(still, 2 + i);
         sup_sleep_ms(100); /* so that the refused call is tried a few times */
     }
-    ck_assert_int_eq(atomic_load(aways), 0);
+    ck_assert_int_eq(atomic_load(&seen->aways), 0);
     ck_assert_int_eq(asq_result_wait(late, 0), ASQ_ETIMEOUT);
     sup_cluster_move_keys(nodes, slot, from, to);
     sup_cluster_move_end(nodes, slot, from, to);
@@ -305,7 +220,7 @@ static Suite *suite(void)
     Suite *s = suite_create("cluster_calls");
     TCase *t = tcase_create("masters");
     tcase_set_timeout(t, 300);
-    tcase_add_checked_fixture(t, begin_masters, end);
+    tcase_add_checked_fixture(t, on_masters_begin, on_cluster_end);
     tcase_add_test(t, calls_run_on_all_nodes);
     tcase_add_test(t, agents_call_each_other_across_nodes);
     tcase_add_test(t, delayed_calls_run);
@@ -313,14 +228,14 @@ static Suite *suite(void)
     suite_add_tcase(s, t);
     t = tcase_create("moves");
     tcase_set_timeout(t, 300);
-    tcase_add_checked_fixture(t, begin_masters, end);
+    tcase_add_checked_fixture(t, on_masters_begin, on_cluster_end);
     tcase_add_test(t, a_slot_that_moves_for_long_holds_up_its_own_partitions_alone);
     tcase_add_test(t, slots_that_move_under_load_lose_and_double_nothing);
     tcase_add_test(t, the_slot_of_the_namespace_moves);
     suite_add_tcase(s, t);
     t = tcase_create("replicas");
     tcase_set_timeout(t, 300);
-    tcase_add_checked_fixture(t, begin_with_replicas, end);
+    tcase_add_checked_fixture(t, on_replicas_begin, on_cluster_end);
     tcase_add_test(t, a_master_that_dies_under_load_loses_and_doubles_nothing);
     suite_add_tcase(s, t);
     return s;
@@ -328,7 +243,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    if (!sup_cluster_available())
-        return sup_skip("no redis-server with a Cluster of sharded channels");
-    return sup_suite_run(suite());
+    return on_cluster_main(suite);
 }

@@ -10,57 +10,11 @@
 #include "asqueue.h"
 #include "classes.h"
 #include "load.h"
-#include "support/cluster.h"
+#include "on_cluster.h"
 #include "support/random_steps.h"
-#include "support/suite.h"
 #include "support/support.h"
 
-#include "redis/keys.h"
-#include "redis/slots.h"
-
-enum { MASTERS = 3, PARTITIONS = 24, AGENTS = 24, CALLS = 40, ROUNDS = 6, SEEDS = 2 };
-enum { LEASE_MS = 3000, SOME_MS = 200, FAILOVER_MS = 6000 };
-
-static sup_cluster *nodes;
-static char *url;
-static pid_t worker;
-static asq *h;
-
-static void log_line(void *user, asq_log_level level, const char *message)
-{
-    (void) user;
-    fprintf(stderr, "# %d %s\n", (int) level, message);
-}
-
-static void begin(void)
-{
-    asq_options options = ASQ_OPTIONS_INIT;
-    asq_worker_options worker_options = ASQ_WORKER_OPTIONS_INIT;
-    char err[500] = "";
-    nodes = sup_cluster_start(MASTERS, MASTERS);
-    url = sup_cluster_url(nodes, 0);
-    sup_redis_do(sup_cluster_node_of(nodes, "asq:{default}:meta"),
-                 "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
-    worker_options.processes = 2;
-    worker_options.lease_time_ms = LEASE_MS;
-    worker_options.wait_replicas = 1;
-    worker_options.log = log_line;
-    worker_options.log_level = ASQ_LOG_INFO;
-    worker = load_worker(url, &worker_options);
-    options.wait_replicas = 1;
-    options.timeout_ms = 2 * sup_limit_ms();
-    options.log = log_line;
-    int rc = load_asq_open(url, &options, &h, err, sizeof err);
-    ck_assert_msg(rc == 0, "%s: %s", asq_error_name(rc), err);
-}
-
-static void end(void)
-{
-    asq_close(h);
-    load_worker_stop(worker);
-    sup_cluster_free(nodes);
-    free(url);
-}
+enum { AGENTS = 24, CALLS = 40, ROUNDS = 6, SEEDS = 2, SOME_MS = 200, FAILOVER_MS = 6000 };
 
 /* ---- steps ---- */
 
@@ -157,12 +111,8 @@ static void fail_over(struct load *l, int shard)
 
 static void move_slots(struct load *l)
 {
-    struct asq__keys keys;
-    char key[ASQ__KEY_MAX], err[200];
-    ck_assert_int_eq(asq__keys_init(&keys, "default", err, sizeof err), 0);
     for (int i = 0; i < 3; i++) {
-        uint32_t p = below(PARTITIONS);
-        uint16_t slot = asq__slot_of_key(key, asq__keys_jobs(&keys, p, key));
+        uint16_t slot = slot_of(below(PARTITIONS));
         sup_cluster_move(nodes, slot, master_of((int) below(MASTERS)));
         load_is_done(l);
     }
@@ -217,7 +167,7 @@ static Suite *suite(void)
     Suite *s = suite_create("cluster_failover");
     TCase *t = tcase_create("failover");
     tcase_set_timeout(t, 600);
-    tcase_add_checked_fixture(t, begin, end);
+    tcase_add_checked_fixture(t, on_replicas_begin, on_cluster_end);
     tcase_add_test(t, a_replica_that_takes_over_without_the_last_calls_keeps_their_order);
     tcase_add_loop_test(t, random_failovers_under_load_lose_and_double_nothing, 0, SEEDS);
     suite_add_tcase(s, t);
@@ -226,7 +176,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    if (!sup_cluster_available())
-        return sup_skip("no redis-server with a Cluster of sharded channels");
-    return sup_suite_run(suite());
+    return on_cluster_main(suite);
 }

@@ -4,109 +4,27 @@
  * calls have taken effect once.
  */
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "asqueue.h"
 #include "classes.h"
 #include "load.h"
-#include "support/cluster.h"
-#include "support/suite.h"
+#include "on_cluster.h"
 #include "support/support.h"
 
 #include "redis/keys.h"
 #include "redis/slots.h"
 #include "value/hash.h"
 
-enum { MASTERS = 3, PARTITIONS = 24, AGENTS = 24, CALLS = 50, LEASE_MS = 3000, PROCESSES = 2 };
-enum { OTHERS = MASTERS - 1, CALLS_WHILE_AWAY = 50 };
-
-/* Written by the log functions of the client and of the worker's processes. */
-struct seen {
-    atomic_int client_away, worker_away; /* lines that tell of a lost node */
-    atomic_int crashes;
-};
-
-static sup_cluster *nodes;
-static char *url;
-static pid_t worker;
-static asq *h;
-static struct seen *seen;
-
-static void log_client(void *user, asq_log_level level, const char *message)
-{
-    (void) user;
-    fprintf(stderr, "# client %d %s\n", (int) level, message);
-    if (strstr(message, "a part of Redis is away"))
-        atomic_fetch_add(&seen->client_away, 1);
-}
-
-static void log_worker(void *user, asq_log_level level, const char *message)
-{
-    (void) user;
-    fprintf(stderr, "# worker %d %s\n", (int) level, message);
-    if (strstr(message, "of the Cluster:") && strstr(message, "trying again"))
-        atomic_fetch_add(&seen->worker_away, 1);
-    if (strstr(message, "was ended by signal"))
-        atomic_fetch_add(&seen->crashes, 1);
-}
-
-static void begin(int replicas)
-{
-    asq_worker_options worker_options = ASQ_WORKER_OPTIONS_INIT;
-    asq_options options = ASQ_OPTIONS_INIT;
-    char err[500] = "";
-    seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(seen, MAP_FAILED);
-    nodes = sup_cluster_start(MASTERS, replicas);
-    url = sup_cluster_url(nodes, 0);
-    sup_redis_do(sup_cluster_node_of(nodes, "asq:{default}:meta"),
-                 "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
-    worker_options.processes = PROCESSES;
-    worker_options.lease_time_ms = LEASE_MS;
-    worker_options.wait_replicas = replicas ? 1 : 0;
-    worker_options.log = log_worker;
-    worker_options.log_level = ASQ_LOG_INFO;
-    worker = load_worker(url, &worker_options);
-    options.wait_replicas = replicas ? 1 : 0;
-    options.timeout_ms = 2 * sup_limit_ms();
-    options.log = log_client;
-    int rc = load_asq_open(url, &options, &h, err, sizeof err);
-    ck_assert_msg(rc == 0, "%s: %s", asq_error_name(rc), err);
-}
-
-static void begin_masters(void)
-{
-    begin(0);
-}
-
-static void begin_with_replicas(void)
-{
-    begin(MASTERS);
-}
-
-static void end(void)
-{
-    asq_close(h);
-    load_worker_stop(worker);
-    ck_assert_int_eq(atomic_load(&seen->crashes), 0);
-    sup_cluster_free(nodes);
-    free(url);
-    munmap(seen, sizeof *seen);
-}
+enum { AGENTS = 24, CALLS = 50, OTHERS = MASTERS - 1, CALLS_WHILE_AWAY = 50 };
 
 /* ---- agents of a node ---- */
 
 static int node_of(uint32_t partition)
 {
-    struct asq__keys keys;
-    char key[ASQ__KEY_MAX], err[200];
-    ck_assert_int_eq(asq__keys_init(&keys, "default", err, sizeof err), 0);
-    return sup_cluster_settled_owner(nodes,
-                                     asq__slot_of_key(key, asq__keys_jobs(&keys, partition, key)));
+    return sup_cluster_settled_owner(nodes, slot_of(partition));
 }
 
 static int home_node(void)
@@ -242,13 +160,13 @@ static Suite *suite(void)
     Suite *s = suite_create("cluster_nodes");
     TCase *t = tcase_create("masters");
     tcase_set_timeout(t, 300);
-    tcase_add_checked_fixture(t, begin_masters, end);
+    tcase_add_checked_fixture(t, on_masters_begin, on_cluster_end);
     tcase_add_loop_test(t, calls_of_other_nodes_go_on_while_one_is_dead, 0, OTHERS);
     tcase_add_loop_test(t, calls_of_other_nodes_go_on_while_one_hangs, 0, OTHERS);
     suite_add_tcase(s, t);
     t = tcase_create("replicas");
     tcase_set_timeout(t, 300);
-    tcase_add_checked_fixture(t, begin_with_replicas, end);
+    tcase_add_checked_fixture(t, on_replicas_begin, on_cluster_end);
     tcase_add_loop_test(t, calls_of_other_nodes_go_on_until_a_replica_takes_over, 0, OTHERS);
     suite_add_tcase(s, t);
     return s;
@@ -256,7 +174,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    if (!sup_cluster_available())
-        return sup_skip("no redis-server with a Cluster of sharded channels");
-    return sup_suite_run(suite());
+    return on_cluster_main(suite);
 }

@@ -1,0 +1,105 @@
+/*
+ * on_cluster.c: see on_cluster.h.
+ */
+#include "on_cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "load.h"
+#include "redis/keys.h"
+#include "redis/slots.h"
+#include "support/suite.h"
+
+sup_cluster *nodes;
+char *url;
+asq *h;
+struct seen *seen;
+static pid_t worker;
+
+static void count_away(const char *message)
+{
+    if (strstr(message, "trying again") || strstr(message, "Redis is away"))
+        atomic_fetch_add(&seen->aways, 1);
+}
+
+static void log_client(void *user, asq_log_level level, const char *message)
+{
+    (void) user;
+    fprintf(stderr, "# client %d %s\n", (int) level, message);
+    count_away(message);
+    if (strstr(message, "a part of Redis is away"))
+        atomic_fetch_add(&seen->client_away, 1);
+}
+
+static void log_worker(void *user, asq_log_level level, const char *message)
+{
+    (void) user;
+    fprintf(stderr, "# worker %d %s\n", (int) level, message);
+    count_away(message);
+    if (strstr(message, "of the Cluster:") && strstr(message, "trying again"))
+        atomic_fetch_add(&seen->worker_away, 1);
+    if (strstr(message, "was ended by signal"))
+        atomic_fetch_add(&seen->crashes, 1);
+}
+
+static void begin(int replicas)
+{
+    asq_worker_options worker_options = ASQ_WORKER_OPTIONS_INIT;
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[500] = "";
+    seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(seen, MAP_FAILED);
+    nodes = sup_cluster_start(MASTERS, replicas);
+    url = sup_cluster_url(nodes, 0);
+    sup_redis_do(sup_cluster_node_of(nodes, "asq:{default}:meta"),
+                 "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
+    worker_options.processes = PROCESSES;
+    worker_options.lease_time_ms = LEASE_MS;
+    worker_options.wait_replicas = replicas ? 1 : 0;
+    worker_options.log = log_worker;
+    worker_options.log_level = ASQ_LOG_INFO;
+    worker = load_worker(url, &worker_options);
+    options.wait_replicas = replicas ? 1 : 0;
+    options.timeout_ms = 2 * sup_limit_ms();
+    options.log = log_client;
+    int rc = load_asq_open(url, &options, &h, err, sizeof err);
+    ck_assert_msg(rc == 0, "%s: %s", asq_error_name(rc), err);
+}
+
+void on_masters_begin(void)
+{
+    begin(0);
+}
+
+void on_replicas_begin(void)
+{
+    begin(MASTERS);
+}
+
+void on_cluster_end(void)
+{
+    asq_close(h);
+    load_worker_stop(worker);
+    ck_assert_int_eq(atomic_load(&seen->crashes), 0);
+    sup_cluster_free(nodes);
+    free(url);
+    munmap(seen, sizeof *seen);
+}
+
+int on_cluster_main(Suite *(*suite)(void) )
+{
+    if (!sup_cluster_available())
+        return sup_skip("no redis-server with a Cluster of sharded channels");
+    return sup_suite_run(suite());
+}
+
+uint16_t slot_of(uint32_t partition)
+{
+    struct asq__keys keys;
+    char key[ASQ__KEY_MAX], err[200];
+    ck_assert_int_eq(asq__keys_init(&keys, "default", err, sizeof err), 0);
+    return asq__slot_of_key(key, asq__keys_jobs(&keys, partition, key));
+}

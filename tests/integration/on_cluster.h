@@ -1,0 +1,39 @@
+/*
+ * on_cluster.h: a deployment on a Redis Cluster for the tests of a program: a worker with some
+ * processes, a handle, and what their logs have told. Each test has its own.
+ */
+#ifndef ASQ_TESTS_ON_CLUSTER_H
+#define ASQ_TESTS_ON_CLUSTER_H
+
+#include "asqueue.h"
+#include "support/cluster.h"
+
+#include <check.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum { MASTERS = 3, PARTITIONS = 24, PROCESSES = 2, LEASE_MS = 3000 };
+
+/* Written by the log functions of the client and of the worker's processes. */
+struct seen {
+    atomic_int client_away, worker_away; /* lines that tell of a lost node */
+    atomic_int aways;                    /* lines that tell of anything lost */
+    atomic_int crashes;                  /* of worker processes */
+};
+
+extern sup_cluster *nodes;
+extern char *url;
+extern asq *h;
+extern struct seen *seen;
+
+/* Fixtures: masters alone, or each with a replica, which has all that is seen. */
+void on_masters_begin(void);
+void on_replicas_begin(void);
+void on_cluster_end(void); /* also checks that no process has crashed */
+/* Runs a suite where Redis can be a Cluster. Returns main's status. */
+int on_cluster_main(Suite *(*suite)(void) );
+
+/* Returns the slot of a partition's keys. */
+uint16_t slot_of(uint32_t partition);
+
+#endif
