@@ -309,7 +309,7 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         e->result_bytes += piece->frame.len - before;
         c->calls++;
         if (run && run->times.series)
-            asq__commit_add_timed(c, run->times.series, run->times.ended_ns);
+            asq__timed_add(&c->timed, run->times.series, run->times.ended_ns);
         if (run && run->span)
             add_span(c, run, error);
         ok = !piece->frame.error;

@@ -47,7 +47,7 @@ void asq__commit_acknowledge(struct asq__commit *c)
         asq__refused_over(p, true);
     atomic_fetch_add(&w->commits, 1);
     atomic_fetch_add(&w->commit_calls, c->calls);
-    if (c->ntimed)
+    if (c->timed.n)
         asq__measure_committed(c);
     if (!asq__list_empty(&c->spans))
         asq__spans_committed(w, c);

@@ -592,9 +592,9 @@ static bool end_run(struct asq__run *run)
     asq__assert(c->state == ASQ__CALL_RUNNING && e->unfinished > 0);
     asq__mailbox_end(&a->calls->mailbox, c);
     asq__actor_object(a)->depth -= c->shared;
-    atomic_fetch_add(&w->calls, 1);
+    asq__counter_add(&w->calls, 1);
     if (error)
-        atomic_fetch_add(&w->failures, 1);
+        asq__counter_add(&w->failures, 1);
     if (run->times.series)
         asq__measure_end(run, error ? error->code : 0);
     asq__emits_end(run);

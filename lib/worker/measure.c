@@ -55,17 +55,24 @@ int64_t asq__measure_waits_since_ms(const struct asq__wcall *c)
     return c->retries || asq__wcall_job(c)->delay_ms ? due_since_ms(c) : c->entry->made_ms;
 }
 
-void asq__measure_start(struct asq__run *run, const struct asq__method *method)
+struct asq__series *asq__measure_series_of(const struct asq__run *run)
 {
-    const struct asq__process *w = run->w;
-    run->times.series =
-        method ? &w->config.figures->series[method->series]
-               : series_of(w, asq__actor_object(run->actor)->cls, asq__wcall_job(run->active.call));
+    return series_of(run->w, asq__actor_object(run->actor)->cls, asq__wcall_job(run->active.call));
 }
 
-/* Counts what few runs have. */
-static __attribute__((noinline)) void end_rare(const struct asq__run_times *t, int code)
+static inline void count_run(const struct asq__run_times *t, int64_t began_ns, int64_t since_ms)
 {
+    struct asq__series *s = t->series;
+    asq__counter_add(&s->calls, 1);
+    asq__histogram_add(&s->queue, began_ns - since_ms * 1000000);
+    asq__histogram_add(&s->run, t->ended_ns - began_ns - t->parked_ns);
+}
+
+/* Counts a run that has what few have. */
+static __attribute__((noinline)) void end_rare(const struct asq__run *run, int code)
+{
+    const struct asq__run_times *t = &run->times;
+    count_run(t, asq__run_began_ns(run), asq__measure_waits_since_ms(run->active.call));
     if (t->parked_ns)
         asq__histogram_add(&t->series->parked, t->parked_ns);
     if (code)
@@ -74,15 +81,11 @@ static __attribute__((noinline)) void end_rare(const struct asq__run_times *t, i
 
 void asq__measure_end(const struct asq__run *run, int code)
 {
-    const struct asq__run_times *t = &run->times;
-    struct asq__series *s = t->series;
-    int64_t since_ns = asq__measure_waits_since_ms(run->active.call) * 1000000;
-    int64_t began_ns = asq__run_began_ns(run);
-    asq__counter_add(&s->calls, 1);
-    asq__histogram_add(&s->queue, began_ns - since_ns);
-    asq__histogram_add(&s->run, t->ended_ns - began_ns - t->parked_ns);
-    if (t->parked_ns || code)
-        end_rare(t, code);
+    const struct asq__wcall *c = run->active.call;
+    if (code || run->times.parked_ns || c->retries || asq__wcall_job(c)->delay_ms)
+        end_rare(run, code);
+    else
+        count_run(&run->times, asq__run_began_ns(run), c->entry->made_ms);
 }
 
 void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class *cls, int code)
@@ -98,7 +101,7 @@ void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class 
 
 void asq__measure_committed(const struct asq__commit *c)
 {
-    asq__series_commit(c->timed, c->ntimed, asq__quick_ns(&c->part->w->clock));
+    asq__series_commit(&c->timed, asq__quick_ns(&c->part->w->clock));
 }
 
 /* ---- gauges ---- */

@@ -7,7 +7,9 @@
 
 #include <stdint.h>
 
+#include "client/class.h"
 #include "value/clock.h"
+#include "worker/core/series.h"
 #include "worker/exec/run.h"
 
 struct asq__class;
@@ -18,8 +20,14 @@ struct asq__wcall;
 
 /* Returns the time from which a call waits for its start: its making, or when it was due. */
 int64_t asq__measure_waits_since_ms(const struct asq__wcall *c);
+/* Returns the series of a run that calls no method of its class. */
+struct asq__series *asq__measure_series_of(const struct asq__run *run);
 /* Begins to measure a run that is about to start. method NULL: it calls none. */
-void asq__measure_start(struct asq__run *run, const struct asq__method *method);
+static inline void asq__measure_start(struct asq__run *run, const struct asq__method *method)
+{
+    run->times.series =
+        method ? &run->w->config.figures->series[method->series] : asq__measure_series_of(run);
+}
 /* Counts a measured run. code 0: it has not failed. */
 void asq__measure_end(const struct asq__run *run, int code);
 /* Counts a call that has failed without a run. cls NULL: unknown. */

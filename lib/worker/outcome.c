@@ -46,7 +46,7 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     asq__error_where(&error, cls ? cls->def.name : job->class_name,
                      asq__job_place(job->kind, job->method, place), job->agent,
                      c->entry->part->w->config.id, id);
-    atomic_fetch_add(&c->entry->part->w->failures, 1);
+    asq__counter_add(&c->entry->part->w->failures, 1);
     if (c->entry->part->w->config.figures)
         asq__measure_unstarted(c, cls, code);
     if (c->entry->part->w->tracer)

@@ -244,7 +244,7 @@ struct asq__process {
     struct asq__pauses pauses;
     struct asq__stats *stats; /* NULL: figures are not told to Redis */
     int64_t started_ms;       /* monotonic */
-    /* Counters, read by the heartbeat thread. */
+    /* Counters of the loop, read by the heartbeat thread. */
     atomic_ullong calls, failures, commits, commit_calls, held_bytes, dead;
     atomic_ullong lost_commits; /* acknowledged ones that a failover or restart of Redis has lost */
     /* Lost commits that the leases being read have told of so far, and how many are being read. */

@@ -122,22 +122,25 @@ END_TEST
  * the one before. */
 static void commit_runs(struct asq__series series[2], struct asq__histogram one_by_one[2], size_t n)
 {
-    struct asq__timed *t = calloc(n + 1, sizeof *t);
-    int64_t ended_ns = 1;
-    ck_assert_ptr_nonnull(t);
-    for (size_t i = 0; i < n; i++) {
-        ended_ns += (int64_t) (drand48() * (lrand48() % 8 ? 2000 : 200000));
-        t[i] = (struct asq__timed){ &series[lrand48() % 16 == 0], ended_ns };
-    }
-    int64_t now_ns = ended_ns - 1000; /* the last ones seem to have ended later */
-    for (size_t i = 0; i < n; i += 7) /* some are upper bounds of buckets */
-        if (t[i].ended_ns < now_ns)
-            t[i].ended_ns = now_ns - (int64_t) asq__histogram_upper(asq__histogram_bucket(
-                                         (uint64_t) (now_ns - t[i].ended_ns)));
+    struct asq__timed t = { 0 };
+    int64_t *ended_ns = calloc(n + 1, sizeof *ended_ns), end_ns = 1;
+    ck_assert_ptr_nonnull(ended_ns);
     for (size_t i = 0; i < n; i++)
-        asq__histogram_add(&one_by_one[t[i].series - series], now_ns - t[i].ended_ns);
-    asq__series_commit(t, n, now_ns);
-    free(t);
+        ended_ns[i] = end_ns += (int64_t) (drand48() * (lrand48() % 8 ? 2000 : 200000));
+    int64_t now_ns = end_ns - 1000;   /* the last ones seem to have ended later */
+    for (size_t i = 0; i < n; i += 7) /* some are upper bounds of buckets */
+        if (ended_ns[i] < now_ns)
+            ended_ns[i] = now_ns - (int64_t) asq__histogram_upper(
+                                       asq__histogram_bucket((uint64_t) (now_ns - ended_ns[i])));
+    for (size_t i = 0; i < n; i++) {
+        int other = lrand48() % 16 == 0;
+        asq__timed_add(&t, &series[other], ended_ns[i]);
+        asq__histogram_add(&one_by_one[other], now_ns - ended_ns[i]);
+    }
+    ck_assert_uint_eq(t.n, n);
+    asq__series_commit(&t, now_ns);
+    asq__timed_release(&t);
+    free(ended_ns);
 }
 
 START_TEST(times_of_commits_count_as_one_by_one)
@@ -155,8 +158,12 @@ END_TEST
 START_TEST(impossible_times_of_commits_count_at_the_ends)
 {
     static struct asq__series s;
-    struct asq__timed t[] = { { &s, INT64_MAX }, { &s, 0 }, { &s, 1 }, { &s, INT64_MAX } };
-    asq__series_commit(t, 4, INT64_MAX - 1);
+    static const int64_t ended_ns[] = { INT64_MAX, 0, 1, INT64_MAX };
+    struct asq__timed t = { 0 };
+    for (size_t i = 0; i < sizeof ended_ns / sizeof *ended_ns; i++)
+        asq__timed_add(&t, &s, ended_ns[i]);
+    asq__series_commit(&t, INT64_MAX - 1);
+    asq__timed_release(&t);
     ck_assert_uint_eq(atomic_load(&s.commit.counts[0]), 2);
     ck_assert_uint_eq(atomic_load(&s.commit.counts[ASQ__HISTOGRAM_BUCKETS - 1]), 2);
 }

@@ -11,8 +11,6 @@
 #include "value/span.h"
 #include "worker/core/entry.h"
 
-enum { TIMED_FIRST = 32 }; /* most commits have many */
-
 #define GROW(c, what) asq__grow(&(c)->what, (c)->n##what, &(c)->c##what, sizeof *(c)->what)
 
 struct asq__commit *asq__commit_new(struct asq__partition *part, uint64_t seq)
@@ -69,7 +67,7 @@ void asq__commit_free(struct asq__commit *c)
     free(c->removed);
     free(c->marks);
     free(c->inner);
-    free(c->timed);
+    asq__timed_release(&c->timed);
     for (struct asq__list *node; (node = asq__list_pop(&c->spans));)
         asq__span_free(ASQ__CONTAINER(node, struct asq__span, node));
     free(c);
@@ -118,17 +116,6 @@ struct asq__piece *asq__commit_piece_of(struct asq__commit *c, struct asq__entry
     e->partial = true; /* later commits append to it */
     e->uncommitted++;
     return piece;
-}
-
-bool asq__commit_grow_timed(struct asq__commit *c)
-{
-    size_t more = c->ctimed ? 2 * c->ctimed : TIMED_FIRST;
-    struct asq__timed *timed = reallocarray(c->timed, more, sizeof *timed);
-    if (!timed)
-        return false;
-    c->timed = timed;
-    c->ctimed = more;
-    return true;
 }
 
 bool asq__commit_add_removed(struct asq__commit *c, struct asq__stream_id id)

@@ -118,14 +118,12 @@ struct asq__commit {
     struct asq__dead *deads;
     struct asq__move *moves;
     struct asq__failure *failures; /* the last ones; a ring when there are more than are kept */
-    struct asq__timed *timed;
+    struct asq__timed timed;
     struct asq__steps_change *steps;
     struct asq__timer_set *timers;
     struct asq__list spans; /* of runs that are traced */
-    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves, ntimed, nfailures, nsteps,
-        ntimers;
-    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves, ctimed, cfailures, csteps,
-        ctimers;
+    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves, nfailures, nsteps, ntimers;
+    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves, cfailures, csteps, ctimers;
     size_t next_failure; /* place of the next one in the ring, and of the oldest */
     size_t bytes;        /* at least those of its strings together, but for ids and names */
     size_t calls;
@@ -168,14 +166,6 @@ bool asq__commit_forget_steps(struct asq__commit *c, const struct asq__wcall *ca
 /* Adds a change of timers; takes over its buffers, also on failure. */
 bool asq__commit_add_timer(struct asq__commit *c, const char *agent, const char *name,
                            struct asq__timer_set change);
-bool asq__commit_grow_timed(struct asq__commit *c);
-/* Adds a run to be measured; without memory it is not. */
-static inline void asq__commit_add_timed(struct asq__commit *c, struct asq__series *series,
-                                         int64_t ended_ns)
-{
-    if (c->ntimed < c->ctimed || asq__commit_grow_timed(c))
-        c->timed[c->ntimed++] = (struct asq__timed){ series, ended_ns };
-}
 /* Returns the length of the longest string that Redis gets in the commit. */
 size_t asq__commit_longest_string(const struct asq__commit *c);
 /* Returns whether it has the outcome of one call with attempts, and nothing else. */

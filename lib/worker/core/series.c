@@ -3,6 +3,12 @@
  */
 #include "worker/core/series.h"
 
+#include <stdlib.h>
+
+#include "value/grow.h"
+
+enum { TIMED_FIRST = 32 }; /* most commits have many runs */
+
 /* Returns the counter of a code of the application; NULL: there is no place. */
 static atomic_ullong *own_counter(struct asq__series *s, int code)
 {
@@ -29,28 +35,60 @@ void asq__series_fail(struct asq__series *s, int code)
     count_failures(s, code, 1);
 }
 
-static uint64_t waited_ns(const struct asq__timed *t, int64_t now_ns)
+bool asq__timed_reserve(struct asq__timed *t, struct asq__series *s)
 {
-    return now_ns > t->ended_ns ? (uint64_t) (now_ns - t->ended_ns) : 0;
+    if (t->n == t->room) {
+        size_t more = t->room ? 2 * t->room : TIMED_FIRST;
+        int64_t *ended_ns = reallocarray(t->ended_ns, more, sizeof *ended_ns);
+        if (!ended_ns)
+            return false;
+        t->ended_ns = ended_ns;
+        t->room = more;
+    }
+    if (s == t->last)
+        return true;
+    if (!asq__grow(&t->parts, t->nparts, &t->parts_room, sizeof *t->parts))
+        return false;
+    t->parts[t->nparts++] = (struct asq__timed_part){ .series = s, .first = t->n };
+    t->last = s;
+    return true;
 }
 
-/* Runs that ended one after the other mostly have their times in one bucket of a series, to which
- * they are added at once. */
-void asq__series_commit(const struct asq__timed *t, size_t n, int64_t now_ns)
+void asq__timed_release(struct asq__timed *t)
 {
-    const struct asq__timed *end = t + n;
-    while (t < end) {
-        struct asq__series *s = t->series;
-        uint64_t ns = waited_ns(t, now_ns), sum_ns = 0, same = 0;
+    free(t->ended_ns);
+    free(t->parts);
+}
+
+static uint64_t waited_ns(int64_t ended_ns, int64_t now_ns)
+{
+    return now_ns > ended_ns ? (uint64_t) (now_ns - ended_ns) : 0;
+}
+
+/* Counts times of one series. Runs that ended one after the other mostly have theirs in one bucket,
+ * to which they are added at once. */
+static void commit_part(struct asq__series *s, const int64_t *ended_ns, const int64_t *end,
+                        int64_t now_ns)
+{
+    while (ended_ns < end) {
+        uint64_t ns = waited_ns(*ended_ns, now_ns), sum_ns = 0, same = 0;
         unsigned bucket = asq__histogram_bucket(ns);
         uint64_t lower = bucket ? asq__histogram_upper(bucket - 1) : 0;
         uint64_t width = asq__histogram_upper(bucket) - lower;
         do {
             same++;
             sum_ns += ns;
-            ns = ++t < end ? waited_ns(t, now_ns) : 0;
-        } while (t < end && t->series == s && ns - lower - 1 < width);
+            ns = ++ended_ns < end ? waited_ns(*ended_ns, now_ns) : lower;
+        } while (ns - lower - 1 < width);
         asq__histogram_add_many(&s->commit, bucket, same, sum_ns);
+    }
+}
+
+void asq__series_commit(const struct asq__timed *t, int64_t now_ns)
+{
+    for (size_t i = 0; i < t->nparts; i++) {
+        size_t end = i + 1 < t->nparts ? t->parts[i + 1].first : t->n;
+        commit_part(t->parts[i].series, t->ended_ns + t->parts[i].first, t->ended_ns + end, now_ns);
     }
 }
 

@@ -12,6 +12,7 @@
 #define ASQ_WORKER_CORE_SERIES_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,10 +45,17 @@ struct asq__series {
     struct asq__histogram commit; /* from its end to the acknowledgement by Redis */
 };
 
-/* Ended run whose time to the acknowledgement is measured. */
+/* Ended runs of a commit whose times to the acknowledgement are measured; zero: none. */
 struct asq__timed {
-    struct asq__series *series;
-    int64_t ended_ns;
+    int64_t *ended_ns; /* of each run */
+    size_t n, room;
+    /* Those of one series that follow each other, by the first of them. */
+    struct asq__timed_part {
+        struct asq__series *series;
+        size_t first;
+    } * parts;
+    size_t nparts, parts_room;
+    struct asq__series *last; /* series of the last part */
 };
 
 /* Gauges that the loop samples, or others set. Members are in the order in which they are shown. */
@@ -81,8 +89,17 @@ struct asq__figures {
 
 /* Counts a call that has failed. */
 void asq__series_fail(struct asq__series *s, int code);
-/* Counts the times of n runs until their commit was acknowledged. */
-void asq__series_commit(const struct asq__timed *t, size_t n, int64_t now_ns);
+/* Makes room for a run of a series. False: no memory. */
+bool asq__timed_reserve(struct asq__timed *t, struct asq__series *s);
+/* Adds a run to be measured; without memory it is not. */
+static inline void asq__timed_add(struct asq__timed *t, struct asq__series *s, int64_t ended_ns)
+{
+    if ((s == t->last && t->n < t->room) || asq__timed_reserve(t, s))
+        t->ended_ns[t->n++] = ended_ns;
+}
+void asq__timed_release(struct asq__timed *t);
+/* Counts the times of runs until their commit was acknowledged. */
+void asq__series_commit(const struct asq__timed *t, int64_t now_ns);
 /* Forgets what a process says of itself that has ended. */
 void asq__gauges_reset(struct asq__gauges *g);
 /* Adds all of `from` to `to`, which nobody else uses. */
