@@ -4,8 +4,9 @@
 #
 #     ../tests/bench/instructions.sh [--no-stats] [corked|broadcast|async|sync]...
 #
-# With --no-stats the worker keeps no figures; what they cost is the difference. valgrind has a system
-# call in place of each reading of the clock, so what readings take is not in the counts.
+# With --no-stats the worker keeps no figures; what they cost is the difference. It is an upper bound:
+# valgrind is so slow that what a worker does each second, as telling its figures to Redis, is shared by
+# few calls, and it has a system call in place of each reading of the clock.
 #
 # Each figure is the difference of a run with many calls and one with fewer, which excludes start
 # and end. The output of callgrind is kept in tests/bench/counted, for callgrind_annotate.
