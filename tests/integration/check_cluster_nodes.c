@@ -35,6 +35,19 @@ static int home_node(void)
     return sup_cluster_settled_owner(nodes, asq__slot_of_namespace(&keys));
 }
 
+/* Returns whether each process says that it has partitions, and all together all. What one has
+ * handed back when the home node is lost has no owner until that is there again. */
+static bool all_are_owned(void)
+{
+    sup_redis *home = sup_cluster_node(nodes, home_node());
+    return sup_redis_int(home, "SCARD asq:{default}:workers") == PROCESSES &&
+           sup_redis_int(
+               home, "EVAL %s 1 asq:{default}:workers",
+               "local n = 0 for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do "
+               "local own = redis.call('HGET', 'asq:{default}:worker:' .. id, 'partitions') "
+               "if not own or own == '0' then return 0 end n = n + own end return n") == PARTITIONS;
+}
+
 /* Makes an agent that is kept by a node, which is found by trying names. */
 static asq_agent *agent_on(int node, const char *class_name, const char *name)
 {
@@ -69,6 +82,7 @@ struct scene {
 
 static void set_up(struct scene *s, int victim)
 {
+    sup_wait_until(all_are_owned());
     s->victim = victim;
     s->load = load_new(h, AGENTS);
     s->lost = agent_on(victim, "Counter", "lost");
