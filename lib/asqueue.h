@@ -139,7 +139,8 @@ ASQ_API const char *asq_version(void);
     X(ASQ_EVERSION, -47, "incompatible version")                                                   \
     X(ASQ_EPLUGIN, -48, "the plugin cannot be used")                                               \
     X(ASQ_EFAILED, -49, "the method failed")                                                       \
-    X(ASQ_EDIVERGED, -50, "the method has taken another path than in its earlier run")
+    X(ASQ_EDIVERGED, -50, "the method has taken another path than in its earlier run")             \
+    X(ASQ_EUNLOADED, -52, "the run ends here, and the call runs again when its time has come")
 
 #define ASQ_ERROR_ENUM(name, number, text) name = number,
 enum { ASQ_OK = 0, ASQ_ERRORS(ASQ_ERROR_ENUM) ASQ_E_LAST = -1000 };
@@ -1100,6 +1101,16 @@ ASQ_API bool asq_ctx_canceled(const asq_ctx *ctx);
  * have no room. asq_sleep(asq_ctx_handle(ctx), ms) never is: in a loop that polls something
  * outside, which may go round more often in one run than in the other, use that.
  *
+ * A durable sleep of a method may end with ASQ_EUNLOADED: when more is left of it than the worker's
+ * unload_after_ms, or more than a second and the agent is handed over. The call then gives back its
+ * run, and runs again from its start when the sleep is over (a second before its deadline, or when
+ * it is cancelled): steps, calls and sleeps before are found by their records, and what else the
+ * method has done outside is done again. The method frees what it holds and returns, whatever it
+ * returns; it must not undo anything. Until then all functions that the context and its handle
+ * offer for steps, calls, waits and emitting give ASQ_EUNLOADED as well. Nothing of the run takes
+ * effect, also with asq_ctx_keep_state; the call does not count as failed, and the agent's other
+ * calls wait as behind a sleep, except that calls of an ASQ_CONCURRENT method give way to them.
+ *
  * Errors: those of every wait; of durable ones those of asq_ctx_now, too, but not ASQ_ELIMIT. They
  * are also set as the call's, as by asq_fail. */
 ASQ_API int asq_ctx_sleep(asq_ctx *ctx, int64_t ms);
@@ -1275,6 +1286,9 @@ typedef struct asq_worker_options {
      * agents in its partition, too, ends in ASQ_ENOCLASS at once. Otherwise it waits for such a
      * worker, up to its deadline, and the log says so. */
     bool fail_no_class;
+    /* A call whose asq_ctx_sleep has more than this left gives back its stack and memory, and runs
+     * again when the sleep is over. 0: 60000; below 0: only when its agent is handed over. */
+    int64_t unload_after_ms;
 } asq_worker_options;
 #define ASQ_WORKER_OPTIONS_INIT                                                                    \
     {                                                                                              \
@@ -1394,7 +1408,7 @@ enum {
     ASQ_CALLS_RUNNING = 1,   /* on a thread of a worker */
     ASQ_CALLS_PARKED = 2,    /* has begun, and waits through the library */
     ASQ_CALLS_WAITING = 4,   /* may run, but it is not its turn, or no worker is there */
-    ASQ_CALLS_DELAYED = 8,   /* was made with a delay that is not over */
+    ASQ_CALLS_DELAYED = 8,   /* was made with a delay that is not over, or sleeps without a run */
     ASQ_CALLS_RETRYING = 16, /* has failed, and is to be run again */
 };
 /* Calls fn for each call that has not ended and is in one of the states (0: in any), to the agent

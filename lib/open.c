@@ -117,6 +117,7 @@ static void run_workers(struct child *c, asq *h, int pidfd)
                      .max_message_size = h->max_message_size,
                      .lease_time_ms = 10000,
                      .drain_timeout_ms = CHILD_DRAIN_MS,
+                     .unload_after_ms = ASQ__UNLOAD_AFTER_MS,
                      .stats = true,
                      .traces = c->traces, /* the program chooses what is traced */
                      .trace_service = c->trace_service,

@@ -140,6 +140,8 @@ static const struct as_option options[] = {
       "service.name in traces (OTEL_SERVICE_NAME, else\nas-worker)" },
     { "traces", 0, "URL", NULL, as_option_string, AT(worker.traces), 0, 0, false,
       "collector of OpenTelemetry that gets the traces, as\nhttp://127.0.0.1:4318/v1/traces" },
+    { "unload-after", 0, "MS", NULL, as_option_ms, AT(worker.unload_after_ms), 0, MAX_MS, false,
+      "a call that sleeps for longer gives back its memory\nmeanwhile; 0: none does (1m)" },
     { "version", 'V', NULL, NULL, NULL, 0, 0, 0, true, "the version" },
     { "wait", 'w', NULL, NULL, as_option_true, AT(wait), 0, 0, false,
       "wait until they are gone (the default)" },
@@ -156,7 +158,7 @@ static const struct as_command commands[] = {
       "log-format log-level max-agent-memory max-attempts "
       "max-backlog-size max-dead-letters max-dead-letters-size max-expire-time "
       "max-message-size max-waiting metrics model-config-path no-class no-local-mode no-stats partitions processes "
-      "stack-size trace-rate trace-service traces wait-replicas wait-timeout",
+      "stack-size trace-rate trace-service traces unload-after wait-replicas wait-timeout",
       start },
     { "status", "", "shows the workers of the namespace", 0, 0, "json", status },
     { "stop", "", "stops workers: --id ID, or --all", 0, 0, "all id json no-wait timeout wait",
@@ -293,6 +295,8 @@ static int start(void *program, int argc, char **argv)
         s->worker.agent_dir = AS_AGENT_DIR;
     if (as_cli_given(&cli, &p->base.args, "drain-timeout") && s->worker.drain_timeout_ms == 0)
         s->worker.drain_timeout_ms = 1; /* 0 would mean the default */
+    if (as_cli_given(&cli, &p->base.args, "unload-after") && s->worker.unload_after_ms == 0)
+        s->worker.unload_after_ms = -1;
     if (as_cli_given(&cli, &p->base.args, "keep-failures"))
         s->worker.keep_failures = s->keep_failures ? (int32_t) s->keep_failures : -1;
     s->worker.omit_arguments = s->keep_arguments == ARGUMENTS_NO;

@@ -40,6 +40,7 @@ struct candidate {
     uint64_t runs;    /* failed ones */
     uint64_t due_ms;  /* of the next one, by the clock of the partition */
     char *class_name; /* of its agent, if the call does not name it; or NULL */
+    bool sleeps;      /* it was unloaded in a sleep */
 };
 
 struct listing {
@@ -243,15 +244,16 @@ static unsigned state_bit(const char *name)
     return 0;
 }
 
-/* Reads the mark of a call that failed and is to be run again: RUNS DUE PLACE. */
+/* Reads the mark of a call that failed, or sleeps, and is to be run again: RUNS DUE PLACE[ s]. */
 static void take_mark(struct candidate *c, const redisReply *reply)
 {
     uint64_t runs, due;
     if (reply->type != REDIS_REPLY_STRING || reply->len > MAX_MARK)
         return;
     const char *at = reply->str;
-    if (asq__decimal_read(&at, &runs) && *at++ == ' ' && asq__decimal_read(&at, &due) && runs &&
+    if (asq__decimal_read(&at, &runs) && *at++ == ' ' && asq__decimal_read(&at, &due) &&
         due < MAX_TIME) {
+        c->sleeps = strlen(at) == 4 && at[3] == 's';
         c->runs = runs;
         c->due_ms = due;
     }
@@ -287,8 +289,8 @@ static int find_retries(asq *h, struct listing *l)
         if (later)
             asq__call_id_parse(c->id, &id);
         for (size_t k = 0; later && k < later->n_calls; k++)
-            if (later->calls[k]->index == id.index && later->calls[k]->runs &&
-                later->calls[k]->due_ms < MAX_TIME) {
+            if (later->calls[k]->index == id.index && later->calls[k]->due_ms < MAX_TIME) {
+                c->sleeps = later->calls[k]->recorded;
                 c->runs = later->calls[k]->runs;
                 c->due_ms = later->calls[k]->due_ms;
             }
@@ -401,8 +403,13 @@ static const char *judge(const struct listing *l, const struct candidate *c, int
 {
     int64_t made = made_ms(l, c->listed);
     *ret_due_ms = INT64_MIN;
+    int64_t left_ms = (int64_t) c->due_ms - l->now_ms - l->plus_ms;
+    if (c->sleeps && left_ms > 0) {
+        *ret_due_ms = left_ms;
+        return "delayed";
+    }
     if (c->runs) {
-        *ret_due_ms = (int64_t) c->due_ms - l->now_ms - l->plus_ms;
+        *ret_due_ms = left_ms;
         return "retrying";
     }
     if (c->job->delay_ms && c->job->delay_ms < MAX_TIME &&

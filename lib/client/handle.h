@@ -126,6 +126,8 @@ struct asq {
     const Asqueue__Trace *outer_trace;
     /* Inside a method: its steps and statements; NULL: none yet. */
     struct asq__step_log *steps;
+    /* Inside a method: when its recorded sleep ends, by the partition's clock; 0: it is in none. */
+    int64_t asleep_until_ms;
     asq_result *outer; /* local mode: of the call whose method's handle this is; borrowed */
     uint64_t ids;      /* made for new agents in this run */
     uint32_t retries;  /* failed runs before this one, whose ids and nested calls are other ones */

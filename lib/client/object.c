@@ -258,8 +258,13 @@ static void call_method(asq_ctx *ctx, struct asq__object *o, const struct asq__m
     }
     ctx->args = args;
     int rc = asq__object_check_code(ctx, m->def.fn(ctx, o->self, args, &value), m->def.name);
-    if (rc >= 0 && ctx->recorded && !ctx->error.pub.code)
+    if (ctx->unloaded) { /* whatever the method has made of it */
+        asq__error_clear(&ctx->error);
+        ctx->keep_state = false;
+        rc = asq_fail(ctx, ASQ_EUNLOADED, ASQ__UNLOADED);
+    } else if (rc >= 0 && ctx->recorded && !ctx->error.pub.code) {
         rc = asq__step_check_end(ctx);
+    }
     if (rc < 0 || ctx->error.pub.code)
         take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
     else

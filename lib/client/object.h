@@ -84,6 +84,7 @@ struct asq_ctx {
     bool keep_state;
     bool no_timers;   /* they cannot be kept */
     bool recorded;    /* an earlier run has left records of its steps */
+    bool unloaded;    /* this run has no effect, and the call runs again later */
     bool shared;      /* concurrent calls may use the object: it must not be changed */
     int step_failure; /* of the last step that has failed; its text is that of `h` */
     struct asq__error error;

@@ -232,7 +232,8 @@ int asq_step(asq_ctx *ctx, const char *name, asq_step_fn fn, void *user, asq_val
 
 /* ---- time, random numbers, sleeps ---- */
 
-/* Records a value that the library makes, or gives the recorded one; it has value_n bytes. */
+/* Records a value that the library makes, or gives the recorded one; it has value_n bytes. 1: it
+ * could not be recorded, and is a sleep's, which another run has all of again. */
 static int facts(asq_ctx *ctx, Asqueue__StepKind kind, void *value, size_t value_n)
 {
     struct asq__step_log *log;
@@ -242,7 +243,7 @@ static int facts(asq_ctx *ctx, Asqueue__StepKind kind, void *value, size_t value
         return rc;
     if (rc == 0) {
         if (!has_room(ctx, log, 0))
-            return 0; /* a sleep: another run has all of it again */
+            return 1;
         struct asq__step step = {
             .number = log->number, .kind = kind, .name = "", .value = value, .value_n = value_n
         };
@@ -311,8 +312,8 @@ static bool is_recorded(const asq_ctx *ctx, const asq *h, int64_t ms)
 }
 
 /* Records when a sleep ends, by the clock of the agent's partition, and cuts it down to what an
- * earlier run has left of it. */
-static int record_sleep(asq_ctx *ctx, int64_t *ms)
+ * earlier run has left of it. *ret_until_ms: the recorded end; 0: there is no room for a record. */
+static int record_sleep(asq_ctx *ctx, int64_t *ms, int64_t *ret_until_ms)
 {
     int64_t now = asq__boot_ms() + ctx->clock_minus_boot_ms;
     int64_t wake_ms = *ms > INT64_MAX - now ? INT64_MAX : now + *ms;
@@ -321,7 +322,8 @@ static int record_sleep(asq_ctx *ctx, int64_t *ms)
         *ms = 0;
     else if (rc == 0 && wake_ms - now < *ms)
         *ms = wake_ms - now;
-    return rc;
+    *ret_until_ms = rc == 0 ? wake_ms : 0;
+    return rc < 0 ? rc : 0;
 }
 
 int asq_ctx_sleep(asq_ctx *ctx, int64_t ms)
@@ -331,11 +333,14 @@ int asq_ctx_sleep(asq_ctx *ctx, int64_t ms)
     asq *h = asq_ctx_handle(ctx);
     if (!h)
         return asq_fail(ctx, ASQ_ENOMEM, "out of memory");
+    int64_t until_ms = 0;
     if (is_recorded(ctx, h, ms)) {
-        int rc = told(ctx, record_sleep(ctx, &ms));
+        int rc = told(ctx, record_sleep(ctx, &ms, &until_ms));
         if (rc < 0)
             return rc;
     }
+    h->asleep_until_ms = until_ms;
     int rc = asq_sleep(h, ms);
+    h->asleep_until_ms = 0;
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(h)) : 0;
 }

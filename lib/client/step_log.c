@@ -29,6 +29,8 @@ size_t asq__step_limit(const asq_ctx *ctx)
 int asq__step_log(asq_ctx *ctx, struct asq__step_log **ret)
 {
     asq *h = asq_ctx_handle(ctx);
+    if (ctx->unloaded)
+        return asq_fail(ctx, ASQ_EUNLOADED, ASQ__UNLOADED);
     if (!h)
         return asq_fail(ctx, ASQ_ENOMEM, "out of memory");
     if (!h->steps && !(h->steps = calloc(1, sizeof *h->steps)))

@@ -24,6 +24,10 @@
 #include "value/buf.h"
 #include "value/step_msg.h"
 
+#define ASQ__UNLOADED                                                                              \
+    "the call was unloaded in its sleep, and runs again when its time has come; the method must "  \
+    "return"
+
 struct asq__step_log {
     uint64_t number;         /* of the last step or statement of this run */
     struct asq__buf earlier; /* records of the earlier run */

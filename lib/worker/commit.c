@@ -246,6 +246,16 @@ static __attribute__((noinline, cold)) bool forget_steps(struct asq__commit *c,
     return asq__commit_forget_steps(c, call);
 }
 
+/* Lets the batches of an unloaded run go that is followed by no other. */
+static bool forget_inner(struct asq__commit *c, struct asq__wcall *call)
+{
+    bool ok = asq__commit_add_inner(c, call->inner, call->ninner, true);
+    free(call->inner);
+    call->inner = NULL;
+    call->ninner = 0;
+    return ok;
+}
+
 /* Adds the change of timers that a run has made. */
 static __attribute__((noinline, cold)) bool
 add_timer(struct asq__commit *c, const struct asq__wcall *call, struct asq__effect *effect)
@@ -331,10 +341,12 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         note_outcome(c, run);
     if (ok && call->reentered)
         ok = asq__commit_add_mark(c, call, ASQ__ATTEMPT_MARK, NULL);
-    if (ok && call->retries)
+    if (ok && (call->retries || call->due_ms))
         ok = asq__commit_add_mark(c, call, ASQ__ATTEMPT_RETRY, NULL);
     if (ok && run)
         ok = asq__commit_add_inner(c, run->inner, run->ninner, run->keep_inner);
+    else if (ok)
+        ok = forget_inner(c, call);
     if (ok && call->recorded)
         ok = forget_steps(c, call);
     if (!ok)
@@ -353,7 +365,7 @@ void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t
     for (size_t i = 0; i < e->ncopies && ok; i++)
         ok = asq__commit_add_removed(c, e->copies[i]);
     for (size_t i = 0; i < e->batch->n_jobs && ok; i++)
-        if (e->calls[i].apart && e->calls[i].retries) /* attempts are kept with the batch now */
+        if (e->calls[i].apart && e->calls[i].due_ms) /* attempts are kept with the batch now */
             ok = asq__commit_add_mark(c, &e->calls[i], ASQ__ATTEMPT_RETRY, NULL);
     if (!ok)
         asq__partition_abandon(p, "out of memory");
@@ -409,6 +421,24 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
     if (ok && call->recorded)
         ok = forget_steps(c, call); /* the next run begins anew */
     if (!ok)
+        asq__partition_abandon(p, "out of memory");
+    if (call->attempts)
+        close_apart(p);
+}
+
+void asq__commit_unloaded(struct asq__wcall *call, struct asq__run *run, uint64_t due_ms)
+{
+    struct asq__partition *p = call->entry->part;
+    if (call->attempts)
+        close_before(p);
+    struct asq__commit *c = open_commit(p);
+    char value[48];
+    snprintf(value, sizeof value, "%u %llu %d s", call->retries, (unsigned long long) due_ms,
+             call->keeps_place);
+    bool ok = c && asq__commit_add_mark(c, call, ASQ__ATTEMPT_RETRY, value);
+    if (ok)
+        note_outcome(c, run); /* the next run has the same span */
+    else
         asq__partition_abandon(p, "out of memory");
     if (call->attempts)
         close_apart(p);

@@ -38,6 +38,9 @@ void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id);
 void asq__commit_mark(struct asq__wcall *c);
 /* Commits a failed run that is followed by another, at due_ms of the partition's clock. */
 void asq__commit_retry(struct asq__wcall *c, struct asq__run *run, uint64_t due_ms);
+/* Commits that an unloaded run has ended, and is followed by another at due_ms of the partition's
+ * clock. */
+void asq__commit_unloaded(struct asq__wcall *call, struct asq__run *run, uint64_t due_ms);
 /* Commits records of steps of a call that runs. Returns the seq of the commit; 0: no memory, and
  * the partition is lost. */
 uint64_t asq__commit_steps(struct asq__wcall *c, const void *records, size_t n);

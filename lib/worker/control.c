@@ -22,6 +22,7 @@
 #include "worker/nested.h"
 #include "worker/outcome.h"
 #include "worker/partition.h"
+#include "worker/unload.h"
 
 void asq__wcall_cancel(struct asq__wcall *c)
 {
@@ -33,6 +34,11 @@ void asq__wcall_cancel(struct asq__wcall *c)
     if (c->left) {
         asq__wcall_unleave(c);
         asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE);
+        return;
+    }
+    if (asq__wcall_is_unloaded(c)) { /* its sleep ends in ASQ_ECANCELED */
+        asq__unload_wake(c);
+        asq__dispatch_due(c);
         return;
     }
     if (c->state == ASQ__CALL_DELAYED && c->retries) {

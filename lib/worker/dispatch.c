@@ -50,6 +50,7 @@
 #include "worker/process.h"
 #include "worker/refused.h"
 #include "worker/spans.h"
+#include "worker/unload.h"
 
 /* Bounds one iteration of the loop: outcomes are committed at its end, and nothing is read
  * meanwhile. */
@@ -172,6 +173,7 @@ static void start(struct asq__actor *a, struct asq__wcall *c, int64_t now_ns)
         return;
     }
     asq__mailbox_start(&a->calls->mailbox, c, &run->active, c->entry->may_have_begun);
+    asq__unload_over(c, run);
     run->ctx.deadline_ms = asq__wcall_deadline_ms(c);
     run->ctx.shared = c->shared;
     asq__actor_object(a)->depth += c->shared;
@@ -481,6 +483,17 @@ bool asq__dispatch_postponed(struct asq__process *w)
 
 /* ---- calls come, park, wake, end ---- */
 
+/* Loads the call that an agent's first place is kept for, if `c` comes from it: re-entrant calls
+ * run while their caller is active, and see the state as it has made it. */
+static void wake_caller(struct asq__actor *a, struct asq__wcall *c)
+{
+    struct asq__wcall *first =
+        ASQ__CONTAINER(a->calls->mailbox.queue.next, struct asq__wcall, node);
+    if (!c->reentrant && first != c && asq__wcall_is_unloaded(first) &&
+        asq__wcall_is_called_by(c, first))
+        asq__unload_wake(first);
+}
+
 /* Queues a call, and starts none. False: the call has failed. */
 static bool join(struct asq__wcall *c)
 {
@@ -492,6 +505,7 @@ static bool join(struct asq__wcall *c)
     }
     c->actor = a;
     asq__mailbox_enqueue(&a->calls->mailbox, c);
+    wake_caller(a, c);
     return true;
 }
 
@@ -592,11 +606,13 @@ static bool end_run(struct asq__run *run)
     asq__assert(c->state == ASQ__CALL_RUNNING && e->unfinished > 0);
     asq__mailbox_end(&a->calls->mailbox, c);
     asq__actor_object(a)->depth -= c->shared;
-    asq__counter_add(&w->calls, 1);
-    if (error)
-        asq__counter_add(&w->failures, 1);
-    if (run->times.series)
-        asq__measure_end(run, error ? error->code : 0);
+    if (!run->unloads) {
+        asq__counter_add(&w->calls, 1);
+        if (error)
+            asq__counter_add(&w->failures, 1);
+        if (run->times.series)
+            asq__measure_end(run, error ? error->code : 0);
+    }
     asq__emits_end(run);
     asq__nested_end(run);
     if (asq__actor_is_orphan(a) || !asq__partition_is_owned(p)) {
@@ -613,7 +629,9 @@ static bool end_run(struct asq__run *run)
     p->n_active--;
     if (a->calls->mailbox.n_active && run->effect.kind != ASQ__EFFECT_NONE)
         mark_outer_calls(a);
-    if (!error || !asq__later_retry(c, run)) {
+    if (run->unloads) {
+        asq__unload_end(run);
+    } else if (!error || !asq__later_retry(c, run)) {
         asq__wcall_enter(c, ASQ__CALL_FINISHED);
         asq__inputs_free(c->inputs);
         c->inputs = NULL;

@@ -284,6 +284,8 @@ static void emit_on_loop(struct asq__handover *h)
 int asq__nested_emit(asq *h, const void *value, size_t n)
 {
     struct asq__nested *nested = h->impl;
+    if (nested->run->ctx.unloaded)
+        return ASQ_EUNLOADED;
     struct emission *m = malloc(sizeof *m + n);
     if (!m)
         return ASQ_ENOMEM;

@@ -29,8 +29,10 @@ void asq__entry_free(struct asq__entry *e)
         e->part->admitted--;
     }
     e->part->held_calls -= e->batch->n_jobs - e->left;
-    for (size_t i = 0; i < e->batch->n_jobs; i++)
+    for (size_t i = 0; i < e->batch->n_jobs; i++) {
         asq__delay_end(&e->calls[i]);
+        free(e->calls[i].inner);
+    }
     asq__channels_free(e);
     free(e->copies);
     asq__arena_release(&e->arena);

@@ -184,6 +184,20 @@ static __attribute__((noinline, cold)) void fail(struct asq__wcall *c)
     }
 }
 
+/* Dispatches a call that is to run. One that was cancelled in a sleep runs, so that the sleep tells
+ * its method. */
+static void dispatch(struct asq__wcall *c)
+{
+    bool sleeps = c->recorded && c->due_ms;
+    if (c->canceled && !sleeps) {
+        asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE);
+        return;
+    }
+    if (c->canceled)
+        c->due_ms = 1; /* now */
+    asq__dispatch(c);
+}
+
 static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
 {
     asq__assert(e->state == ASQ__ENTRY_QUEUED || e->state == ASQ__ENTRY_DISPATCHED);
@@ -219,10 +233,8 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
         c->released = false;
         if (e->fate != ASQ__FATE_RUN)
             fail(c);
-        else if (c->canceled)
-            asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE);
         else
-            asq__dispatch(c);
+            dispatch(c);
     }
     asq__later_move_out(e);
     e->uncommitted--;

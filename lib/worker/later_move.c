@@ -45,6 +45,7 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/unload.h"
 
 enum {
     NEAR_MS = 5000, /* batches due so soon stay in the stream, with a timer */
@@ -216,14 +217,17 @@ static void *encode(const struct asq__entry *e, size_t *ret_n)
     asqueue__later__init(&m);
     for (size_t i = 0; calls && list && i < batch->n_jobs; i++) {
         const struct asq__wcall *c = &e->calls[i];
-        if (c->state == ASQ__CALL_FINISHED || (!c->retries && !c->reentered && !c->canceled))
+        if (c->state == ASQ__CALL_FINISHED ||
+            (!c->retries && !c->reentered && !c->canceled && !c->recorded))
             continue;
         Asqueue__LaterCall *call = &calls[m.n_calls];
         asqueue__later_call__init(call);
         call->index = (uint32_t) i;
         call->runs = c->retries;
-        call->due_ms =
-            c->retries && c->apart ? (uint64_t) (c->wake_ms + e->part->minus_mono_ms) : 0;
+        call->due_ms = (c->retries || c->recorded) && c->apart
+                           ? (uint64_t) (c->wake_ms + e->part->minus_mono_ms)
+                           : 0;
+        call->recorded = c->recorded;
         call->reentered = c->reentered;
         call->canceled = c->canceled;
         list[m.n_calls++] = call;
@@ -287,6 +291,7 @@ void asq__later_move_out(struct asq__entry *e)
             asq__delay_stop(&e->calls[i]);
             asq__inputs_free(e->calls[i].inputs); /* awaited again then */
             e->calls[i].inputs = NULL;
+            asq__unload_forget(&e->calls[i]);
         }
     asq__assert(!e->left && !asq__entry_is_in_intake(e));
     asq__entry_enter(e, ASQ__ENTRY_LEAVING);
@@ -385,7 +390,8 @@ int asq__later_take(struct asq__entry *e, const void *data, size_t n)
         struct asq__wcall *c = &e->calls[call->index];
         c->canceled |= call->canceled;
         c->reentered |= call->reentered;
-        if (call->runs) {
+        c->recorded |= call->recorded;
+        if (call->runs || call->due_ms) {
             c->retries = call->runs;
             c->due_ms = call->due_ms;
         }

@@ -52,6 +52,7 @@
 #include "worker/takeover.h"
 #include "worker/steps.h"
 #include "worker/timers.h"
+#include "worker/unload.h"
 
 enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
 
@@ -279,6 +280,7 @@ static void drop_entry(struct asq__node *node, void *user)
         asq__delay_end(c);
         asq__inputs_free(c->inputs);
         c->inputs = NULL;
+        asq__unload_forget(c);
         asq__wcall_unleave(c);
         if (c->state != ASQ__CALL_FINISHED) {
             asq__wcall_enter(c, ASQ__CALL_FINISHED);
@@ -415,6 +417,7 @@ void asq__partition_drain(struct asq__partition *p, int64_t timeout_ms)
     asq__partition_enter(p, ASQ__PART_DRAINING);
     p->drain_patience_ms = asq__deadline_ms(DRAIN_PATIENCE_MS);
     p->drain_deadline_ms = asq__deadline_ms(timeout_ms);
+    asq__unload_partition(p);
     asq__partition_release_if_empty(p);
 }
 

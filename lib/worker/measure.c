@@ -44,7 +44,7 @@ static struct asq__series *series_of(const struct asq__process *w, const struct 
 static __attribute__((noinline)) int64_t due_since_ms(const struct asq__wcall *c)
 {
     const struct asq__entry *e = c->entry;
-    int64_t due_ms = c->retries && c->due_ms && c->due_ms < INT64_MAX / 2
+    int64_t due_ms = c->due_ms && c->due_ms < INT64_MAX / 2
                          ? (int64_t) c->due_ms - e->part->minus_mono_ms
                          : asq__wcall_due_ms(c);
     return due_ms > e->made_ms ? due_ms : e->made_ms;

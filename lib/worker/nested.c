@@ -14,6 +14,7 @@
 #include "client/handle.h"
 #include "client/object.h"
 #include "client/progress.h"
+#include "client/step_log.h"
 #include "redis/timer.h"
 #include "value/clock.h"
 #include "value/list.h"
@@ -29,6 +30,7 @@
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/steps.h"
+#include "worker/unload.h"
 
 /* ---- wait ---- */
 
@@ -50,15 +52,38 @@ static void take_completed(struct asq__nested *n)
     asq__handle_run_callbacks(&n->handle);
 }
 
+/* Ends a wait whose time is over, or unloads its run; otherwise starts the timer. Returns whether
+ * the wait is over. */
+static bool end_or_time(struct asq__nested *n)
+{
+    struct asq__run *run = n->run;
+    int64_t now = asq__now_ms(), ask_ms;
+    if (now >= n->until_ms) {
+        run->wait_rc = n->deadline_first ? ASQ_EDEADLINE : ASQ_ETIMEOUT;
+        return true;
+    }
+    if (asq__unload_is_due(run, &ask_ms)) {
+        asq__unload(run);
+        return true;
+    }
+    if (n->until_ms != INT64_MAX && n->until_ms - now < ask_ms)
+        ask_ms = n->until_ms - now;
+    if (ask_ms == INT64_MAX) {
+        ev_timer_stop(n->w->loop, &n->timer); /* a cancelled wait may have left it active */
+    } else {
+        ev_now_update(n->w->loop);
+        asq__timer_restart(n->w->loop, &n->timer, (double) ask_ms / 1000, 0.);
+    }
+    return false;
+}
+
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct asq__nested *n = w->data;
     (void) loop;
     (void) revents;
-    if (!n->run || !asq__run_is_parked(n->run))
-        return;
-    n->run->wait_rc = n->deadline_first ? ASQ_EDEADLINE : ASQ_ETIMEOUT;
-    n->w->run_hooks->unpark(n->run);
+    if (n->run && asq__run_is_parked(n->run) && end_or_time(n))
+        n->w->run_hooks->unpark(n->run);
 }
 
 /* Returns whether a completed result has a callback to run. */
@@ -76,27 +101,27 @@ static void wait_on_loop(struct asq__handover *h)
 {
     struct asq__nested *n = ASQ__CONTAINER(h, struct asq__nested, wait);
     struct asq__run *run = n->run;
-    int64_t now = asq__now_ms();
     run->wait = ++run->w->waits;
     run->w->run_hooks->parks(run);
     if (!asq__run_is_parked(run))
         return;
-    if (atomic_load(&run->ctx.canceled)) {
+    if (n->handle.asleep_until_ms && run->active.call->canceled &&
+        !atomic_exchange(&run->ctx.canceled, true))
+        asq__nested_cancel(run); /* it was cancelled in this sleep, without a run */
+    if (atomic_load(&run->ctx.canceled))
         run->wait_rc = ASQ_ECANCELED;
-    } else if (n->ready(n->arg) || has_callback_due(n)) {
+    else if (n->ready(n->arg) || has_callback_due(n))
         run->wait_rc = 0;
-    } else if (now >= n->until_ms) {
-        run->wait_rc = n->deadline_first ? ASQ_EDEADLINE : ASQ_ETIMEOUT;
-    } else {
-        if (n->until_ms == INT64_MAX) {
-            ev_timer_stop(n->w->loop, &n->timer); /* a cancelled wait may have left it active */
-        } else {
-            ev_now_update(n->w->loop);
-            asq__timer_restart(n->w->loop, &n->timer, (double) (n->until_ms - now) / 1000, 0.);
-        }
+    else if (!end_or_time(n))
         return;
-    }
     run->w->run_hooks->unpark(run);
+}
+
+/* Refuses what an unloaded run asks for. */
+static int refuse(asq *h)
+{
+    const struct asq__nested *n = h->impl;
+    return n->run->ctx.unloaded ? asq__fail(h, ASQ_EUNLOADED, ASQ__UNLOADED) : 0;
 }
 
 static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
@@ -105,6 +130,8 @@ static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
     struct asq__run *run = n->run;
     int64_t until = asq__deadline_ms(timeout_ms);
     for (;;) {
+        if (refuse(h) < 0)
+            return ASQ_EUNLOADED;
         take_completed(n);
         if (ready(arg))
             return 0;
@@ -121,6 +148,8 @@ static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
         asq__pool_park();
         if (run->wait_rc == ASQ_ECANCELED)
             return asq__fail(h, ASQ_ECANCELED, "the call was cancelled");
+        if (run->wait_rc == ASQ_EUNLOADED)
+            run->ctx.unloaded = true;
         if (run->wait_rc == ASQ_EDEADLINE)
             return asq__fail(h, ASQ_EDEADLINE, "the call's deadline has passed");
         if (run->wait_rc == ASQ_ETIMEOUT) {
@@ -188,6 +217,8 @@ static void ask_on_loop(struct asq__handover *h)
 static int ask_loop(asq *h, asq_result *r, enum ask ask)
 {
     struct asq__nested *n = h->impl;
+    if (refuse(h) < 0)
+        return ASQ_EUNLOADED;
     struct query *q = calloc(1, sizeof *q);
     if (!q)
         return asq__fail_memory(h);

@@ -120,6 +120,11 @@ static void fail_request(struct request *q, int code, const char *why)
 
 static bool note_inner(struct asq__run *run, uint32_t partition, const uint8_t id[ASQ__BATCH_ID])
 {
+    if (run->inner_at < run->inner_known &&
+        memcmp(run->inner[run->inner_at].id, id, ASQ__BATCH_ID) == 0) {
+        run->inner_at++;
+        return true;
+    }
     if (!asq__grow(&run->inner, run->ninner, &run->inner_cap, sizeof *run->inner))
         return false;
     run->inner[run->ninner].partition = partition;

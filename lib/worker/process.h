@@ -85,7 +85,8 @@ enum {
     ASQ__MAX_DEAD_LETTERS_SIZE = 32 * 1024 * 1024,
     ASQ__MAX_BACKLOG_SIZE = 256 * 1024 * 1024,
     ASQ__MAX_AGENT_MEMORY = 1024 * 1024 * 1024,
-    ASQ__AGENT_IDLE_TIME_MS = 10 * 60 * 1000
+    ASQ__AGENT_IDLE_TIME_MS = 10 * 60 * 1000,
+    ASQ__UNLOAD_AFTER_MS = 60 * 1000
 };
 
 struct asq__process_config {
@@ -96,10 +97,11 @@ struct asq__process_config {
     uint32_t partitions, capacity, max_expire_time_s, max_attempts, max_waiting, max_dead_letters;
     size_t max_message_size, max_backlog_size, max_agent_memory, max_dead_letters_size, stack_size;
     int64_t lease_time_ms, drain_timeout_ms, agent_idle_time_ms;
-    uint32_t keep_failures; /* last ones of a partition that stay in Redis */
-    bool omit_arguments;    /* of failures */
-    bool fail_no_class;     /* a call of a class that no live worker has fails at once */
-    uint32_t wait_replicas; /* N: no result is told before N replicas have it; 0: none */
+    int64_t unload_after_ms; /* below 0: never */
+    uint32_t keep_failures;  /* last ones of a partition that stay in Redis */
+    bool omit_arguments;     /* of failures */
+    bool fail_no_class;      /* a call of a class that no live worker has fails at once */
+    uint32_t wait_replicas;  /* N: no result is told before N replicas have it; 0: none */
     int64_t wait_timeout_ms;
     bool was_up;             /* replaces a process that had served: waits for what Redis lacks */
     struct asq__slot *slots; /* capacity + 1, in shared memory; or NULL */

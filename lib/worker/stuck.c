@@ -54,6 +54,8 @@ const char *asq__stuck_why_waiting(const struct asq__wcall *c, char *text, size_
     }
     if (c->state == ASQ__CALL_INPUTS && asq__inputs_wait_for_room(c))
         return "waits for room for the results given to it (--max-backlog-size)";
+    if (asq__wcall_is_unloaded(c))
+        return "sleeps, and has given back its memory until its sleep is over";
     if (c->state == ASQ__CALL_DELAYED)
         return "has failed, and keeps its place until its next run is due";
     if (c->attempts) {

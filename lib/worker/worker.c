@@ -141,6 +141,8 @@ static void complete(asq_worker_options *o)
         o->lease_time_ms = 10000;
     if (!o->drain_timeout_ms)
         o->drain_timeout_ms = 30000;
+    if (!o->unload_after_ms)
+        o->unload_after_ms = ASQ__UNLOAD_AFTER_MS;
     if (!o->wait_timeout_ms)
         o->wait_timeout_ms = ASQ__WAIT_TIMEOUT_MS;
     if (!o->max_attempts)
@@ -275,6 +277,7 @@ int asq_worker_run(asq_worker *w)
                      .stack_size = o->stack_size,
                      .lease_time_ms = o->lease_time_ms,
                      .drain_timeout_ms = o->drain_timeout_ms,
+                     .unload_after_ms = o->unload_after_ms,
                      .wait_replicas = o->wait_replicas,
                      .wait_timeout_ms = o->wait_timeout_ms,
                      .stats = !o->no_stats,

@@ -24,6 +24,7 @@ static void start_worker(const char *url, size_t max_message_size)
 
     options.lease_time_ms = 1000;
     options.max_message_size = max_message_size;
+    options.unload_after_ms = -1;
     logged_start_worker(url, &options, list);
 }
 
@@ -442,6 +443,7 @@ START_TEST(an_owner_that_was_paused_records_nothing_any_more)
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
     options.id = "second";
     options.lease_time_ms = 1000;
+    options.unload_after_ms = -1;
     pid_t second = modes_fork_worker_with(sup_redis_url(redis), &options, list);
     sup_wait_until(asq_poll(H, 0) >= 0 && sup_file_count(walker_effects, "at the gate") > 1);
     touch(walker_gate);

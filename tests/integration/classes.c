@@ -274,7 +274,7 @@ static int echo_nap(asq_ctx *ctx, void *self, const asq_value *args, asq_value *
     (void) self, (void) ret;
     if ((rc = asq_args(ctx, args, "[I]", &ms)) < 0)
         return rc;
-    return asq_ctx_sleep(ctx, ms);
+    return asq_sleep(asq_ctx_handle(ctx), ms); /* parked, however long it is */
 }
 
 static int make_file(asq_ctx *ctx, const char *path)

@@ -216,6 +216,23 @@ static int nap(asq_ctx *ctx, const char *ms)
     return asq_ctx_sleep(ctx, atol(ms));
 }
 
+/* Has another agent call this one, once the gate is open. */
+static int call_back(asq_ctx *ctx, const char *id)
+{
+    asq_agent *a;
+    asq_result *r = NULL;
+    char *script = sup_format("g c:%s", asq_ctx_agent_id(ctx));
+    int rc = asq_attach(asq_ctx_handle(ctx), id, &a);
+
+    if (rc == 0) {
+        rc = asq_call(a, "run", &r, "[s]", script);
+        asq_result_free(r);
+        asq_agent_free(a);
+    }
+    free(script);
+    return rc;
+}
+
 static int do_word(asq_ctx *ctx, char *word, char out[TEXT])
 {
     char *name = strlen(word) > 2 ? word + 2 : word;
@@ -271,6 +288,11 @@ static int do_word(asq_ctx *ctx, char *word, char out[TEXT])
         while (!exists(walker_gate))
             sup_sleep_ms(10);
         return 0;
+    case 'b': return call_back(ctx, name);
+    case 'u':
+        sup_file_add(walker_effects, "changed");
+        return asq_map_set_int(asq_ctx_state(ctx), "n",
+                               asq_map_int(asq_ctx_state(ctx), "n") + atoi(name));
     case 'E': return is_first() ? asq_fail(ctx, ASQ_EFAILED, "first run") : 0;
     default: return facts(ctx, *word, out);
     }

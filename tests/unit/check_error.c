@@ -59,6 +59,7 @@ START_TEST(numbers_never_change)
     ck_assert_int_eq(ASQ_ENOAGENT, -40);
     ck_assert_int_eq(ASQ_EFAILED, -49);
     ck_assert_int_eq(ASQ_EDIVERGED, -50);
+    ck_assert_int_eq(ASQ_EUNLOADED, -52);
     ck_assert_int_eq(ASQ_EUSER(3), -1003);
 }
 END_TEST

@@ -59,10 +59,13 @@ struct asq__wcall {
     /* How the last of these processes died; borrowed from part->attempts; or NULL. */
     const char *died_how;
     uint32_t retries; /* failed runs, each to be followed by another */
-    /* Earliest start of the next run, by the partition's clock; 0: not a retry. */
+    /* Earliest start of the next run, by the partition's clock; 0: the first, or after a death. */
     uint64_t due_ms;
     struct asq__delay *delay; /* DELAYED: its timer; or NULL */
     int64_t wake_ms;          /* DELAYED: due time; monotonic */
+    /* DELAYED, of an unloaded run: its batches of nested calls, for the next run; or NULL. */
+    struct asq__inner *inner;
+    size_t ninner;
     enum asq__wcall_state state;
     bool canceled;
     bool keeps_place; /* DELAYED: later calls to the agent wait behind it */
@@ -172,6 +175,12 @@ static inline bool asq__entry_is_in_intake(const struct asq__entry *e)
 }
 /* Changes the state of an entry; asserts that the step is in the picture. */
 void asq__entry_enter(struct asq__entry *e, enum asq__entry_state state);
+/* Returns whether the call sleeps without a run: it was unloaded, and is due when its sleep ends. A
+ * call that has failed and waits for another run has no records. */
+static inline bool asq__wcall_is_unloaded(const struct asq__wcall *c)
+{
+    return c->state == ASQ__CALL_DELAYED && c->recorded;
+}
 /* Returns whether a method made the batch: all its calls then have the same outer calls. */
 static inline bool asq__batch_is_nested(const Asqueue__Batch *batch)
 {

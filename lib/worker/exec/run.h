@@ -67,8 +67,12 @@ struct asq__run {
     struct asq__effect effect;
     struct asq__inner *inner; /* batches to forget after its own commit */
     size_t ninner, inner_cap;
-    bool keep_inner;  /* leaves them to their TTL: their ids were given away */
-    size_t undecided; /* batches neither accepted nor refused by Redis yet */
+    size_t inner_known; /* the first ones, which an unloaded run has made, */
+    size_t inner_at;    /* and how many of them this one has come to again */
+    bool keep_inner;    /* leaves them to their TTL: their ids were given away */
+    bool unloads;       /* has no effect, and its call runs again; see unload.h */
+    int64_t again_ms;   /* with unloads: when; monotonic */
+    size_t undecided;   /* batches neither accepted nor refused by Redis yet */
     enum asq__run_stage stage;
     int wait_rc;           /* outcome of its wait */
     uint64_t recorded_seq; /* of the commit with its last step; 0: none */
