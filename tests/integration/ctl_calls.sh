@@ -49,7 +49,7 @@ fi
 redis DEL "asq:{default.$partition}:jobs"
 
 echo "what a worker tells"
-start worker "$as_worker" --agent-dir "$agent_dir" --id one
+start worker "$as_worker" --agent-dir "$agent_dir" --id one --unload-after 0
 worker=$pid
 wait_ready "$worker" worker
 "$as_ctl" create Echo --id e >/dev/null || fail "create"

@@ -17,7 +17,7 @@ expect "$err" "^as-ctl: no workers in namespace 'default'\$"
 
 echo "what a worker does at the moment"
 # With a long lease time its hash is written seldom: only an answer can have the calls in time.
-start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 600s
+start worker "$as_worker" --agent-dir "$agent_dir" --id one --unload-after 0 --lease-time 600s
 worker=$pid
 wait_ready "$worker" worker
 "$as_ctl" create Echo --id e >/dev/null || fail "create"

@@ -21,7 +21,7 @@ refuses() { # EXPECTED LOOK-ARGUMENT...
     [ "$(tail -n 1 "$out")" = "look: $expected" ] || fail "look $*, not: $expected" "$out"
 }
 
-start worker "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 10s --drain-timeout 5s
+start worker "$as_worker" --agent-dir "$agent_dir" --id one --unload-after 0 --lease-time 10s --drain-timeout 5s
 worker=$pid
 wait_ready "$worker" worker
 "$as_ctl" create Echo --id '{x}sleeper' >/dev/null || fail "create"

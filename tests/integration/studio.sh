@@ -45,7 +45,7 @@ read_csrf() {
     csrf=$(sed 's/.*"csrf":"\([0-9a-f]*\)".*/\1/' "$out")
 }
 
-start worker "$as_worker" --agent-dir "$agent_dir" --partitions 4 --id one --lease-time 5s --drain-timeout 1s
+start worker "$as_worker" --agent-dir "$agent_dir" --partitions 4 --id one --unload-after 0 --lease-time 5s --drain-timeout 1s
 worker_pid=$pid
 wait_ready "$worker_pid" worker
 for id in tally 'a/b?<script>'; do
@@ -241,7 +241,7 @@ ask 200 /api/overview
 
 echo "a takeover"
 kill -KILL "$worker_pid"
-start worker2 "$as_worker" --agent-dir "$agent_dir" --id two --lease-time 5s
+start worker2 "$as_worker" --agent-dir "$agent_dir" --id two --unload-after 0 --lease-time 5s
 worker_pid=$pid
 wait_ready "$pid" worker2
 wait_until "takeovers" heard 4 '^event: takeover'
