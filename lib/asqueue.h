@@ -762,6 +762,30 @@ ASQ_API int asq_unschedule(asq_agent *agent, const char *name);
 ASQ_API int asq_schedules(asq *h, const char *agent_id, asq_value **ret);
 
 /* ------------------------------------------------------------------------------------------------
+ * Signals
+ *
+ * A signal tells something to a method that runs: that a person has agreed, that a payment has
+ * come, that it is time to stop. The method waits for it by name (asq_ctx_next_signal). Signals are
+ * kept in Redis with the agent, in the order in which they came, until a call of the agent hears
+ * them, so one may also come first; those left when the agent is deleted are gone with it. Each is
+ * heard by one call, exactly once, whatever dies. An agent has at most 10,000 signals that were not
+ * heard, of 1 MiB together; the value of one has at most 64 KiB, encoded.
+ */
+
+/* Sends a signal to the agent, and waits until it is kept, at most for the handle's timeout. It
+ * does not wait for calls of the agent, except its creation, and comes to a call that is running or
+ * waits. Signals of one handle to an agent stay in order. value is taken; NULL: null. In a method,
+ * sending is a call like any other: a second run does not send again. While the class is paused,
+ * and no call of the agent runs, the signal may wait for the end of the pause.
+ * Errors: those of asq_call_wait, ASQ_ENOAGENT, ASQ_EBUSY (the agent has as many signals as are
+ * kept), ASQ_ELIMIT (a larger value), ASQ_EINVAL (also a value with futures to be awaited). */
+ASQ_API int asq_signal(asq_agent *agent, const char *name, asq_value *value);
+/* Lists the signals to an agent that were not heard yet, the oldest first: maps with `name`,
+ * `value`, and `at_ms`, when it came (Unix time). No agent, no signals. The caller owns *ret.
+ * Errors: ASQ_EREDIS, ASQ_EPROTO, ASQ_ETIMEOUT, ASQ_ECLOSED, ASQ_ENOTSUP (inside a method). */
+ASQ_API int asq_signals(asq *h, const char *agent_id, asq_value **ret);
+
+/* ------------------------------------------------------------------------------------------------
  * Results
  *
  * Every result is completed exactly once: by a value or by an error.
@@ -1165,6 +1189,19 @@ ASQ_API int asq_step_with(asq_ctx *ctx, const char *name, const asq_step_options
  * the same when the call runs again. Errors as of asq_step. */
 ASQ_API int asq_ctx_now(asq_ctx *ctx, int64_t *ret_ms);
 ASQ_API int asq_ctx_random(asq_ctx *ctx, void *ret, size_t n);
+/* Waits for the oldest signal `name` to the agent (asq_signal) and takes it, parked; of several
+ * calls that wait for one, the one that began to wait first gets it. *ret gets the value, which the
+ * caller frees; ret may be NULL. ASQ_ETIMEOUT: none has come within timeout_ms (0: none is there).
+ * The outcome, also the timeout, is recorded like a step, together with the removal of the signal,
+ * and the method goes on when Redis has both: a call that runs again gets the same. A timeout of
+ * 1000 ms or more counts from the first run, by the clock of the agent's partition. A run that
+ * fails and is followed by another, by a retry policy, has heard what it has heard; so has one that
+ * is cancelled at this moment. In local mode nobody sends while a method waits, so what is not
+ * there does not come.
+ * Errors: ASQ_ETIMEOUT, which fails the call only if the method returns it; those of asq_step, and
+ * ASQ_ENOTSUP (in a creation), which are also set as the call's, as by asq_fail. */
+ASQ_API int asq_ctx_next_signal(asq_ctx *ctx, const char *name, asq_value **ret,
+                                int64_t timeout_ms);
 /* Emits a value while the call runs: a token, a row, a share of the work done, for whoever waits
  * for the call (asq_result_next). The value is taken, also on failure (NULL: ASQ_ENOMEM). It leaves
  * within a fraction of a second, together with others. When more than 256 KiB of the call's values

@@ -616,6 +616,12 @@ class agent
         check(asq_schedulev(a_.get(), name, &timer, method, v.release()), handle());
     }
     void unschedule(const char *name) const { check(asq_unschedule(a_.get(), name), handle()); }
+    /* Sends a signal, with a value that codec knows, or without; see asq_signal. */
+    void signal(const char *name) const { check(asq_signal(a_.get(), name, nullptr), handle()); }
+    template <class T> void signal(const char *name, const T &v) const
+    {
+        check(asq_signal(a_.get(), name, value(v).give()), handle());
+    }
     asq_agent *native() const noexcept { return a_.get(); }
     asq *handle() const noexcept { return asq_agent_handle(a_.get()); }
 
@@ -789,6 +795,13 @@ class client : public handle
         check(asq_schedules(h_, agent_id, &v), h_);
         return value(v);
     }
+    /* Lists the signals to an agent that were not heard yet; see asq_signals. */
+    value signals(const char *agent_id) const
+    {
+        asq_value *v = nullptr;
+        check(asq_signals(h_, agent_id, &v), h_);
+        return value(v);
+    }
     /* Lists what is paused; see asq_paused. */
     value paused() const
     {
@@ -876,6 +889,17 @@ class context
         std::uint64_t number = 0;
         check(asq_ctx_random(ctx_, &number, sizeof number), asq_ctx_handle(ctx_));
         return number;
+    }
+    /* Waits for a signal to the agent; with nullopt none has come in time. See
+     * asq_ctx_next_signal. */
+    std::optional<value> next_signal(const char *name, std::int64_t timeout_ms = ASQ_FOREVER) const
+    {
+        asq_value *v = nullptr;
+        int rc = asq_ctx_next_signal(ctx_, name, &v, timeout_ms);
+        if (rc == ASQ_ETIMEOUT)
+            return std::nullopt;
+        check(rc, asq_ctx_handle(ctx_));
+        return value(v);
     }
     void log(asq_log_level level, const std::string &text) const
     {

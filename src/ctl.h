@@ -124,6 +124,9 @@ int as_ctl_schedules(void *program, int argc, char **argv);
 int as_ctl_unschedule(void *program, int argc, char **argv);
 int as_ctl_option_at(const struct as_option *o, void *settings, const char *text, char *err,
                      size_t errlen);
+/* ctl_signal.c */
+int as_ctl_signal(void *program, int argc, char **argv);
+int as_ctl_signals(void *program, int argc, char **argv);
 /* ctl_stats.c */
 int as_ctl_stats(void *program, int argc, char **argv);
 /* ctl_top.c */

@@ -256,6 +256,7 @@ static const char *kind_text(Asqueue__JobKind kind)
     case ASQUEUE__JOB_KIND__DESCRIBE: return "describe";
     case ASQUEUE__JOB_KIND__SCHEDULE: return "schedule";
     case ASQUEUE__JOB_KIND__UNSCHEDULE: return "unschedule";
+    case ASQUEUE__JOB_KIND__SIGNAL: return "signal";
     default: return "?";
     }
 }

@@ -37,6 +37,16 @@ struct asq__tracer;
 struct asq__url;
 struct ev_loop;
 
+/* A wait of a method for a signal. */
+struct asq__signal_wait {
+    const char *name;
+    uint64_t number;    /* of the step */
+    int64_t timeout_ms; /* negative: none */
+    size_t room;        /* for the record */
+    struct asq__buf value;
+    size_t recorded; /* bytes of the record */
+};
+
 struct asq__mode {
     const char *name;
     /* Methods may run again and repeat their calls, which are recognised by their content: nothing
@@ -67,6 +77,10 @@ struct asq__mode {
     /* Keeps further records. binds: what the method sends later waits until Redis has them. wait:
      * returns then. NULL: the mode has none. */
     int (*record_steps)(asq *h, const void *records, size_t n, bool binds, bool wait);
+    /* Of a method's handle: waits for a signal to its agent, and records the outcome. 0: in
+     * wait->value; ASQ_ETIMEOUT: none has come, which is recorded, too; ASQ_ELIMIT: one has, but
+     * there is no room for the record. */
+    int (*next_signal)(asq *h, struct asq__signal_wait *wait);
     /* Of a method's handle: sends an encoded value to whoever waits for the call. May park it. */
     int (*emit)(asq *h, const void *value, size_t n);
     /* Reads on what the call of r emits, into r->progress, which is there some time later. NULL:

@@ -21,6 +21,7 @@
 #include "client/progress.h"
 #include "client/retry.h"
 #include "client/schedule.h"
+#include "client/signal.h"
 #include "client/step_log.h"
 #include "client/tracer.h"
 #include "value/arena.h"
@@ -38,6 +39,7 @@
 struct local_agent {
     struct asq__node node; /* in local->agents, by id */
     struct asq__object object;
+    struct asq__signal_box signals;
     char id[]; /* NUL-terminated */
 };
 
@@ -98,6 +100,7 @@ static struct local_agent *find_or_add(struct local *l, const char *id)
         return NULL;
     memcpy(a->id, id, n);
     asq__object_init(&a->object, a->id);
+    asq__signal_box_init(&a->signals);
     asq__table_add(&l->agents, &a->node);
     return a;
 }
@@ -228,6 +231,33 @@ static void end_span(struct local *l, asq_ctx *ctx, const Asqueue__Job *job, str
     asq__tracer_add(l->tracer, s);
 }
 
+/* Keeps the signal of a job. */
+static void keep_signal(asq_ctx *ctx, struct local_agent *a, const Asqueue__Job *job,
+                        struct asq__effect *effect)
+{
+    *effect = (struct asq__effect){ .kind = ASQ__EFFECT_NONE };
+    ctx->object = &a->object;
+    ctx->cls = a->object.cls;
+    asq__buf_init(&effect->value, 0);
+    asq__buf_init(&effect->timer_spec, 0);
+    if (!a->object.snapshot)
+        asq_fail(ctx, ASQ_ENOAGENT, "there is no agent '%s': %s%s", job->agent,
+                 a->object.failure ? "its creation failed: " : "it was never created, or deleted",
+                 a->object.failure ? a->object.failure : "");
+    else if (!asq__signal_box_has_room(&a->signals, job->method, job->args.len))
+        asq_fail(ctx, ASQ_EBUSY,
+                 "%zu signals of %zu bytes to agent '%.100s' were not heard yet, and no more than "
+                 "%d of %d bytes are kept: its calls have to hear some first "
+                 "(asq_ctx_next_signal), or somebody deletes the agent",
+                 a->signals.n, a->signals.bytes, job->agent, ASQ__SIGNALS_MAX, ASQ__SIGNALS_BYTES);
+    else if (!asq__signal_box_add(&a->signals, job->method, job->args.data, job->args.len,
+                                  asq__wall_ms()))
+        asq_fail(ctx, ASQ_ENOMEM, "out of memory");
+    if (ctx->error.pub.code)
+        asq__error_where(&ctx->error, a->object.cls ? a->object.cls->def.name : job->class_name,
+                         "signal", job->agent, "", ctx->call_id);
+}
+
 /* Runs one decoded job inline and completes its result. */
 static void run(asq *h, const Asqueue__Job *job, asq_result *r)
 {
@@ -287,9 +317,12 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         int64_t due_ns = asq__now_ns();
         do {
             struct asq__span *span = l->tracer ? begin_span(&ctx, a, job, r, due_ns) : NULL;
-            asq__object_run(&ctx, &a->object, job->kind, job->class_name, job->method,
-                            job->inputs ? inputs.data : job->args.data,
-                            job->inputs ? inputs.len : job->args.len, &effect);
+            if (job->kind == ASQUEUE__JOB_KIND__SIGNAL)
+                keep_signal(&ctx, a, job, &effect);
+            else
+                asq__object_run(&ctx, &a->object, job->kind, job->class_name, job->method,
+                                job->inputs ? inputs.data : job->args.data,
+                                job->inputs ? inputs.len : job->args.len, &effect);
             if (span)
                 end_span(l, &ctx, job, span);
             due_ns = asq__now_ns();
@@ -297,6 +330,8 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         if (!ctx.error.pub.code && effect.timer != ASQ__TIMER_NONE &&
             asq__local_timers_change(&l->timers, job, &effect) < 0)
             asq__error_set(&ctx.error, ASQ_ENOMEM, "out of memory");
+        if (effect.kind == ASQ__EFFECT_DELETE)
+            asq__signal_box_release(&a->signals);
         Asqueue__Result m;
         asqueue__result__init(&m);
         m.value.data = effect.value.data;
@@ -310,6 +345,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
     if (a && !a->object.snapshot && !a->object.failure && !a->object.depth) {
         asq__table_del(&l->agents, &a->node);
         asq__object_release(&a->object);
+        asq__signal_box_release(&a->signals);
         free(a);
     }
     asq__buf_release(&inputs);
@@ -471,6 +507,54 @@ static int local_emit(asq *h, const void *value, size_t n)
     return !p || asq__emitted_add(&p->got, value, n) < 0 ? asq__fail_memory(h) : 0;
 }
 
+/* A method that waits for a signal. */
+struct signal_wait {
+    const struct asq__signal_box *signals;
+    const char *name;
+};
+
+static bool has_signal(void *arg)
+{
+    const struct signal_wait *w = arg;
+    return asq__signal_box_find(w->signals, w->name);
+}
+
+/* Nobody sends a signal while a method waits, because nothing else runs then. */
+static int local_next_signal(asq *h, struct asq__signal_wait *wait)
+{
+    struct local *l = h->impl;
+    const char *agent = h->chain->links[h->chain->n_links - 1]->agent;
+    struct local_agent *a = find_or_add(l, agent); /* it is there: a method of it runs */
+    struct signal_wait w = { a ? &a->signals : NULL, wait->name };
+    if (!a)
+        return asq__fail_memory(h);
+    if (wait->timeout_ms < 0 && !has_signal(&w))
+        return asq__fail(h, ASQ_ESTATE,
+                         "a wait without a limit would never end: in local mode nobody sends a "
+                         "signal while a method waits");
+    int rc = local_wait(h, has_signal, &w, wait->timeout_ms);
+    if (rc < 0)
+        return rc;
+    struct asq__signal *s = asq__signal_box_find(&a->signals, wait->name);
+    asq__buf_init(&wait->value, ASQ__SIGNAL_MAX);
+    asq__buf_put(&wait->value, s->value, s->value_n);
+    if (wait->value.error)
+        return asq__fail_memory(h);
+    asq__signal_box_remove(&a->signals, s);
+    return 0;
+}
+
+int asq__local_signals(asq *h, const char *agent, asq_value *list)
+{
+    struct local *l = h->impl;
+    if (h->closed)
+        return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
+    struct asq__node *node = asq__table_find(&l->agents, agent, strlen(agent));
+    int rc =
+        node ? asq__signals_add(list, &ASQ__CONTAINER(node, struct local_agent, node)->signals) : 0;
+    return rc == ASQ_ENOMEM ? asq__fail_memory(h) : rc;
+}
+
 static int local_cancel(asq *h, asq_result *r)
 {
     (void) h;
@@ -493,6 +577,7 @@ static void free_agent(struct asq__node *node, void *user)
     struct local_agent *a = ASQ__CONTAINER(node, struct local_agent, node);
     asq__table_del(&l->agents, node);
     asq__object_release(&a->object);
+    asq__signal_box_release(&a->signals);
     free(a);
 }
 
@@ -549,6 +634,7 @@ const struct asq__mode asq__local_mode = {
     .keep = local_keep,
     .cancel = local_cancel,
     .attach_ev = local_attach_ev,
+    .next_signal = local_next_signal,
     .emit = local_emit,
     .unseen = asq__handle_note_unseen,
     .close = local_close,

@@ -438,6 +438,7 @@ const char *asq__job_place(Asqueue__JobKind kind, const char *method, char buf[A
     case ASQUEUE__JOB_KIND__DESCRIBE: return "describe";
     case ASQUEUE__JOB_KIND__SCHEDULE: return "schedule";
     case ASQUEUE__JOB_KIND__UNSCHEDULE: return "unschedule";
+    case ASQUEUE__JOB_KIND__SIGNAL: return "signal";
     default: return "";
     }
 }

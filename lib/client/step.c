@@ -13,6 +13,7 @@
 #include "client/handle.h"
 #include "client/object.h"
 #include "client/retry.h"
+#include "client/step.h"
 #include "client/step_log.h"
 #include "value/clock.h"
 #include "value/error.h"
@@ -25,16 +26,13 @@ enum { RANDOM_MAX = 256 };
 /* Shorter sleeps are not recorded. */
 enum { RECORDED_SLEEP_MS = 1000 };
 
-/* Gives a step's failure to the caller of asq_step: the call does not fail, unless the method
- * returns the code. */
-static int give_failure(asq_ctx *ctx, int code, const char *message, size_t n)
+int asq__step_give_failure(asq_ctx *ctx, int code, const char *message, size_t n)
 {
     ctx->step_failure = code;
     return asq__fail(ctx->h, code, "%.*s", (int) n, message);
 }
 
-/* Gives a failure of the call to those who look at the handle, too. */
-static int told(asq_ctx *ctx, int rc)
+int asq__step_told(asq_ctx *ctx, int rc)
 {
     if (rc < 0 && ctx->h && ctx->error.pub.code == rc)
         asq__fail_from(ctx->h, &ctx->error.pub);
@@ -47,10 +45,10 @@ static bool has_room(const asq_ctx *ctx, const struct asq__step_log *log, size_t
     return log->bytes + value_n + RESERVED <= asq__step_limit(ctx);
 }
 
-/* Begins a step, as asq__step_next. Without room for its record, only a sleep goes on: no other
- * step comes behind it, so it is missing at the end of the records, and does no harm. */
-static int begin(asq_ctx *ctx, Asqueue__StepKind kind, const char *name, size_t value_n,
-                 struct asq__step_log **ret_log, struct asq__step *known)
+/* Without room for its record, only a sleep goes on: no other step comes behind it, so it is
+ * missing at the end of the records, and does no harm. */
+int asq__step_begin(asq_ctx *ctx, Asqueue__StepKind kind, const char *name, size_t value_n,
+                    struct asq__step_log **ret_log, struct asq__step *known)
 {
     int rc = asq__step_log(ctx, ret_log);
     struct asq__step_log *log = *ret_log;
@@ -158,7 +156,7 @@ static int record(asq_ctx *ctx, struct asq__step_log *log, const char *name, boo
         rc = asq__step_record(ctx, log, &step, wait);
     asq__buf_release(&bytes);
     if (rc == 0 && failed)
-        rc = give_failure(ctx, step.code, step.message, step.message_n);
+        rc = asq__step_give_failure(ctx, step.code, step.message, step.message_n);
     if (rc == 0 && ret)
         *ret = value ? value : asq_value_null();
     else
@@ -166,12 +164,9 @@ static int record(asq_ctx *ctx, struct asq__step_log *log, const char *name, boo
     return rc == 0 && ret && !*ret ? asq_fail(ctx, ASQ_ENOMEM, "out of memory") : rc;
 }
 
-/* Gives what an earlier run has recorded. */
-static int give(asq_ctx *ctx, const struct asq__step *known, asq_value **ret)
+int asq__step_give_value(asq_ctx *ctx, const struct asq__step *known, asq_value **ret)
 {
     char why[200] = "";
-    if (known->code)
-        return give_failure(ctx, known->code, known->message, known->message_n);
     if (!ret)
         return 0;
     int rc = 0;
@@ -182,6 +177,14 @@ static int give(asq_ctx *ctx, const struct asq__step *known, asq_value **ret)
     return rc < 0 ? asq_fail(ctx, rc, "the recorded value of step '%.*s': %s", (int) known->name_n,
                              known->name, *why ? why : asq_strerror(rc))
                   : 0;
+}
+
+/* Gives what an earlier run has recorded. */
+static int give(asq_ctx *ctx, const struct asq__step *known, asq_value **ret)
+{
+    if (known->code)
+        return asq__step_give_failure(ctx, known->code, known->message, known->message_n);
+    return asq__step_give_value(ctx, known, ret);
 }
 
 static int step(asq_ctx *ctx, const char *name, const asq_step_options *options, asq_step_fn fn,
@@ -202,7 +205,7 @@ static int step(asq_ctx *ctx, const char *name, const asq_step_options *options,
                         options->size);
     if (options && options->retry && asq__retry_check(options->retry, why, sizeof why) < 0)
         return asq_fail(ctx, ASQ_EINVAL, "step '%s': %s", name, why);
-    int rc = begin(ctx, ASQUEUE__STEP_KIND__STEP, name, 0, &log, &known);
+    int rc = asq__step_begin(ctx, ASQUEUE__STEP_KIND__STEP, name, 0, &log, &known);
     if (rc != 0)
         return rc < 0 ? rc : give(ctx, &known, ret);
     asq_value *value;
@@ -222,7 +225,7 @@ int asq_step_with(asq_ctx *ctx, const char *name, const asq_step_options *option
 {
     if (!ctx)
         return ASQ_EINVAL;
-    return told(ctx, step(ctx, name, options, fn, user, ret));
+    return asq__step_told(ctx, step(ctx, name, options, fn, user, ret));
 }
 
 int asq_step(asq_ctx *ctx, const char *name, asq_step_fn fn, void *user, asq_value **ret)
@@ -238,7 +241,7 @@ static int facts(asq_ctx *ctx, Asqueue__StepKind kind, void *value, size_t value
 {
     struct asq__step_log *log;
     struct asq__step known;
-    int rc = begin(ctx, kind, "", value_n, &log, &known);
+    int rc = asq__step_begin(ctx, kind, "", value_n, &log, &known);
     if (rc < 0)
         return rc;
     if (rc == 0) {
@@ -280,7 +283,7 @@ int asq_ctx_now(asq_ctx *ctx, int64_t *ret_ms)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     int64_t now = (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
-    int rc = told(ctx, fact_of_time(ctx, ASQUEUE__STEP_KIND__NOW, &now));
+    int rc = asq__step_told(ctx, fact_of_time(ctx, ASQUEUE__STEP_KIND__NOW, &now));
     if (rc == 0)
         *ret_ms = now;
     return rc;
@@ -296,28 +299,26 @@ int asq_ctx_random(asq_ctx *ctx, void *ret, size_t n)
                         RANDOM_MAX);
     if (asq__random(bytes, n) < 0)
         return asq_fail(ctx, ASQ_ESYS, "getrandom failed");
-    int rc = told(ctx, facts(ctx, ASQUEUE__STEP_KIND__RANDOM, bytes, n));
+    int rc = asq__step_told(ctx, facts(ctx, ASQUEUE__STEP_KIND__RANDOM, bytes, n));
     if (rc == 0)
         memcpy(ret, bytes, n);
     return rc;
 }
 
-/* Returns whether a sleep is recorded. That must be the same in each run, so it depends on the
- * sleep and its place alone. Outside of methods and creations (args), whether a function runs is
- * not the same in each run. */
-static bool is_recorded(const asq_ctx *ctx, const asq *h, int64_t ms)
+/* Whether a sleep is recorded must be the same in each run, so it depends on the sleep and its
+ * place alone. Outside of methods and creations (args), whether a function runs is not the same in
+ * each run. */
+bool asq__step_wait_is_recorded(const asq_ctx *ctx, const asq *h, int64_t ms)
 {
     return ms >= RECORDED_SLEEP_MS && ctx->args && !h->notifying &&
            !(h->steps && h->steps->in_step);
 }
 
-/* Records when a sleep ends, by the clock of the agent's partition, and cuts it down to what an
- * earlier run has left of it. *ret_until_ms: the recorded end; 0: there is no room for a record. */
-static int record_sleep(asq_ctx *ctx, int64_t *ms, int64_t *ret_until_ms)
+int asq__step_record_wait(asq_ctx *ctx, Asqueue__StepKind kind, int64_t *ms, int64_t *ret_until_ms)
 {
     int64_t now = asq__boot_ms() + ctx->clock_minus_boot_ms;
     int64_t wake_ms = *ms > INT64_MAX - now ? INT64_MAX : now + *ms;
-    int rc = fact_of_time(ctx, ASQUEUE__STEP_KIND__SLEEP, &wake_ms);
+    int rc = fact_of_time(ctx, kind, &wake_ms);
     if (rc == 0 && wake_ms <= now)
         *ms = 0;
     else if (rc == 0 && wake_ms - now < *ms)
@@ -334,8 +335,9 @@ int asq_ctx_sleep(asq_ctx *ctx, int64_t ms)
     if (!h)
         return asq_fail(ctx, ASQ_ENOMEM, "out of memory");
     int64_t until_ms = 0;
-    if (is_recorded(ctx, h, ms)) {
-        int rc = told(ctx, record_sleep(ctx, &ms, &until_ms));
+    if (asq__step_wait_is_recorded(ctx, h, ms)) {
+        int rc = asq__step_told(
+            ctx, asq__step_record_wait(ctx, ASQUEUE__STEP_KIND__SLEEP, &ms, &until_ms));
         if (rc < 0)
             return rc;
     }

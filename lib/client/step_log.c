@@ -66,6 +66,10 @@ static void describe(Asqueue__StepKind kind, const char *name, size_t n, char ou
     case ASQUEUE__STEP_KIND__NOW: snprintf(out, 200, "asq_ctx_now"); break;
     case ASQUEUE__STEP_KIND__RANDOM: snprintf(out, 200, "asq_ctx_random"); break;
     case ASQUEUE__STEP_KIND__SLEEP: snprintf(out, 200, "a sleep"); break;
+    case ASQUEUE__STEP_KIND__SIGNAL_UNTIL: snprintf(out, 200, "a wait for a signal"); break;
+    case ASQUEUE__STEP_KIND__SIGNAL_HEARD:
+        snprintf(out, 200, "a wait for signal '%.*s'", (int) n, name);
+        break;
     default: snprintf(out, 200, "step '%.*s'", (int) n, name);
     }
 }
@@ -155,6 +159,19 @@ int asq__step_record(asq_ctx *ctx, struct asq__step_log *log, const struct asq__
     asq__step_encode(step, &out);
     int rc = put(ctx, log, &out, true, wait);
     asq__buf_release(&out);
+    return rc;
+}
+
+int asq__step_record_calls(asq_ctx *ctx, struct asq__step_log *log)
+{
+    struct asq__buf calls = log->calls;
+    if (log->recording)
+        return 0;
+    asq__buf_init(&log->calls, CALLS_MAX);
+    log->recording = true;
+    calls.error = 0; /* further ones have no name */
+    int rc = calls.len ? put(ctx, log, &calls, false, false) : 0;
+    asq__buf_release(&calls);
     return rc;
 }
 

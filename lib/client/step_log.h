@@ -51,6 +51,8 @@ int asq__step_next(asq_ctx *ctx, struct asq__step_log *log, Asqueue__StepKind ki
 /* Counts a statement that makes calls, the first of which is `label`; "": none in this run, because
  * an earlier input of asq_call_each has failed by now, and any in the earlier run. */
 int asq__step_called(asq_ctx *ctx, const char *label);
+/* Records the calls made before the first step, whose record the mode makes itself. */
+int asq__step_record_calls(asq_ctx *ctx, struct asq__step_log *log);
 /* Checks, when the method has returned successfully, that it has come as far as the earlier run. */
 int asq__step_check_end(asq_ctx *ctx);
 /* Returns how many bytes the records of one call may have. */

@@ -3,7 +3,7 @@
 --
 -- KEYS, for each section (partition): lease, agents, jobs, attempts, dead, then one key for each
 -- result, then, if the section has moves, later and later:jobs, then, if it has failures, failures,
--- then one key for each change of steps.
+-- then one key for each change of steps or signals.
 -- ARGV: number of sections, or 'cluster': one section, whose channels are sharded ones in the slot
 -- of its keys; then for each section:
 --   token, seq          the lease must hold this token, and seq - 1
@@ -26,7 +26,9 @@
 --                       failures, empty ones are left out; max, size: the number and the bytes of
 --                       entries that are kept, the newest; they expire ttl after the last one)
 --   steps, then for each: mode ('s' the first records of a call's steps, 'a' further ones, 'd' the
---                       records are forgotten), call, records; '=CALL' in attempts stands for them
+--                       records are forgotten), call, records; '=CALL' in attempts stands for them.
+--                       Or, of the signals to an agent: mode ('a' further bytes, 'r' all of them
+--                       anew, 'u' none are left), '', bytes
 --   timers, then for each: mode ('s' set, 'd' removed, 'x' all of the agent), agent, name, first time
 --                       in ms, spec, trace or ''. A timer that is set as it is already stays as it
 --                       is. timers_fire.lua has its form; the names of its keys are derived from
@@ -257,8 +259,12 @@ local function begin(at_hand, agents, jobs, attempts, dead, later, kept, first, 
     end
     for i = 0, steps - 1 do
         local mode, key = ARGV[steps_at + 3 * i], KEYS[steps_key + i]
-        if mode ~= 'd' then
-            at_hand.key = key
+        at_hand.key = key
+        if mode == 'r' or mode == 'u' then
+            -- Shows whether the key may be written; a wrong type is overwritten.
+            local r = redis.pcall('HDEL', key, '')
+            if type(r) == 'table' and not string.find(r.err, 'WRONGTYPE', 1, true) then error(r.err, 0) end
+        elseif mode ~= 'd' then
             local n = mode == 'a' and redis.pcall('STRLEN', key)
             if type(n) == 'table' then
                 if not string.find(n.err, 'WRONGTYPE', 1, true) then error(n.err, 0) end
@@ -345,10 +351,10 @@ for section = 1, tonumber(ARGV[1]) or 1 do
                 end
             end
             for i = (at_hand.steps or 0) - 1, 0, -1 do
-                local key, n = KEYS[steps_key + i], at_hand.before[i]
-                if n then
+                local key, n, mode = KEYS[steps_key + i], at_hand.before[i], ARGV[steps_at + 3 * i]
+                if n and n > 0 then
                     redis.pcall('SET', key, string.sub(redis.pcall('GET', key), 1, n))
-                elseif ARGV[steps_at + 3 * i] ~= 'd' then
+                elseif mode == 's' or mode == 'a' then
                     redis.pcall('UNLINK', key)
                 end
             end
@@ -397,6 +403,10 @@ for section = 1, tonumber(ARGV[1]) or 1 do
                     redis.call('HSET', attempts, call, '1')
                 elseif mode == 'd' then
                     redis.call('HDEL', attempts, call)
+                    redis.call('UNLINK', KEYS[steps_key + i])
+                elseif mode == 'r' then
+                    redis.call('SET', KEYS[steps_key + i], ARGV[steps_at + 3 * i + 2])
+                elseif mode == 'u' then
                     redis.call('UNLINK', KEYS[steps_key + i])
                 end
             end

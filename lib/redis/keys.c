@@ -196,6 +196,12 @@ size_t asq__keys_steps(const struct asq__keys *k, uint32_t partition, const char
     return put_id_key(k, partition, "s:", call, out);
 }
 
+size_t asq__keys_signals(const struct asq__keys *k, uint32_t partition, const char *agent,
+                         char *out)
+{
+    return put_id_key(k, partition, "g:", agent, out);
+}
+
 size_t asq__keys_emitted(const struct asq__keys *k, uint32_t partition, const char *call, char *out)
 {
     return put_id_key(k, partition, "p:", call, out);

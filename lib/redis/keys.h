@@ -52,6 +52,9 @@ size_t asq__keys_agent_timers(const struct asq__keys *k, uint32_t partition, con
                               char *out);
 /* Records of a call's steps. call: a call id, as text. */
 size_t asq__keys_steps(const struct asq__keys *k, uint32_t partition, const char *call, char *out);
+/* Signals to an agent that no call has heard. */
+size_t asq__keys_signals(const struct asq__keys *k, uint32_t partition, const char *agent,
+                         char *out);
 /* Values that a call has emitted. */
 size_t asq__keys_emitted(const struct asq__keys *k, uint32_t partition, const char *call,
                          char *out);

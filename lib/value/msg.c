@@ -8,6 +8,7 @@
 #include "value/error.h"
 #include "value/msg.h"
 #include "value/msg_fields.h"
+#include "value/signal_box.h"
 #include "value/trace.h"
 #include "value/unconst.h"
 #include "value/value.h"
@@ -250,7 +251,8 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
 {
     char why[200];
     bool control = asq__job_is_control(job);
-    if (!control && job->kind > ASQUEUE__JOB_KIND__DESCRIBE && !asq__job_is_about_timer(job->kind))
+    if (!control && job->kind > ASQUEUE__JOB_KIND__DESCRIBE &&
+        !asq__job_is_about_timer(job->kind) && job->kind != ASQUEUE__JOB_KIND__SIGNAL)
         return asq__err(err, errlen, ASQ_EPROTO, "job %zu is of unknown kind %d", i,
                         (int) job->kind);
     if (control) {
@@ -268,6 +270,10 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
     if (strlen(job->method) > ASQ_MAX_NAME || strlen(job->class_name) > ASQ_MAX_NAME)
         return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a name of more than %d bytes", i,
                         ASQ_MAX_NAME);
+    if (job->kind == ASQUEUE__JOB_KIND__SIGNAL &&
+        (asq__check_name("signal", job->method, why, sizeof why) < 0 ||
+         job->args.len > ASQ__SIGNAL_MAX))
+        return asq__err(err, errlen, ASQ_EPROTO, "job %zu has no valid signal", i);
     return check_chain(job, i, err, errlen);
 }
 

@@ -461,6 +461,61 @@ uint64_t asq__commit_steps(struct asq__wcall *call, const void *records, size_t 
     return seq;
 }
 
+/* ---- signals ---- */
+
+uint64_t asq__commit_signal(struct asq__wcall *call, enum asq__signals_change mode,
+                            const struct asq__buf *bytes)
+{
+    struct asq__partition *p = call->entry->part;
+    if (call->attempts)
+        close_before(p);
+    struct asq__commit *c = commit_for(p, bytes->len);
+    if (!c || !asq__commit_add_signals(c, asq__wcall_job(call)->agent, mode, bytes)) {
+        asq__partition_abandon(p, "out of memory");
+        return 0;
+    }
+    uint64_t seq = c->seq;
+    c->tied = true;
+    asq__commit_result(call, NULL, NULL);
+    return seq;
+}
+
+uint64_t asq__commit_heard(struct asq__wcall *call, const struct asq__buf *record,
+                           enum asq__signals_change mode, const struct asq__buf *bytes)
+{
+    struct asq__partition *p = call->entry->part;
+    if (call->attempts)
+        close_before(p);
+    struct asq__commit *c = commit_for(p, record->len + bytes->len);
+    uint64_t seq = c ? c->seq : 0;
+    if (!c || record->error || !asq__commit_add_steps(c, call, record->data, record->len) ||
+        !asq__commit_add_signals(c, asq__wcall_job(call)->agent, mode, bytes)) {
+        asq__partition_abandon(p, "out of memory");
+        return 0;
+    }
+    call->recorded = true;
+    if (call->attempts)
+        close_apart(p);
+    return seq;
+}
+
+uint64_t asq__commit_no_signals(struct asq__wcall *call)
+{
+    struct asq__partition *p = call->entry->part;
+    if (call->attempts)
+        close_before(p);
+    struct asq__commit *c = open_commit(p);
+    struct asq__buf none;
+    asq__buf_init(&none, 0);
+    if (!c ||
+        !asq__commit_add_signals(c, asq__wcall_job(call)->agent, ASQ__SIGNALS_UNLINK, &none)) {
+        asq__partition_abandon(p, "out of memory");
+        return 0;
+    }
+    c->tied = true;
+    return c->seq;
+}
+
 /* ---- dead letters ---- */
 
 static void add_dead(struct asq__partition *p, const char *label, const char *call,

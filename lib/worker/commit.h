@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "asqueue.h"
+#include "value/signal_box.h"
 #include "worker/core/stream_id.h"
 
 struct asq__cmd;
@@ -44,6 +45,17 @@ void asq__commit_unloaded(struct asq__wcall *call, struct asq__run *run, uint64_
 /* Commits records of steps of a call that runs. Returns the seq of the commit; 0: no memory, and
  * the partition is lost. */
 uint64_t asq__commit_steps(struct asq__wcall *c, const void *records, size_t n);
+/* Commits the end of a signal's call, which is finished, together with the change of the agent's
+ * signals. Returns the seq of the commit; 0: no memory, and the partition is lost. */
+uint64_t asq__commit_signal(struct asq__wcall *c, enum asq__signals_change mode,
+                            const struct asq__buf *bytes);
+/* Commits the record of a step by which a call has heard a signal, together with the change of the
+ * agent's signals. Returns as asq__commit_steps. */
+uint64_t asq__commit_heard(struct asq__wcall *c, const struct asq__buf *record,
+                           enum asq__signals_change mode, const struct asq__buf *bytes);
+/* Removes all signals of an agent in the commit of a call that deletes it, whose outcome has to be
+ * committed next. Returns its seq; 0: no memory, and the partition is lost. */
+uint64_t asq__commit_no_signals(struct asq__wcall *c);
 /* Moves a batch out of the stream, until due_ms of the partition's clock. Takes over `kept`, its
  * stored form. */
 void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t n);

@@ -25,6 +25,7 @@
 #include "value/decimal.h"
 #include "value/list.h"
 #include "value/table.h"
+#include "worker/agent_signals.h"
 #include "worker/commit.h"
 #include "worker/commit_end.h"
 #include "worker/commit_recover.h"
@@ -72,6 +73,7 @@ static void recovered(struct asq__partition *p)
     if (p->unsent && asq__list_empty(&p->ready))
         asq__list_add(&p->w->ready, &p->ready);
     asq__steps_resume(p);
+    asq__agent_signals_resume(p);
     asq__nested_resume(p);
     asq__partition_release_if_empty(p);
     asq__partition_resume_later(p);

@@ -32,6 +32,7 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/snapshot.h"
+#include "worker/agent_signals.h"
 #include "worker/allowed.h"
 #include "worker/commit.h"
 #include "worker/commit_end.h"
@@ -267,6 +268,7 @@ static void resume_partitions(const struct script *s)
         if (p->ownership != s->sections[i].ownership)
             continue;
         asq__steps_resume(p);
+        asq__agent_signals_resume(p);
         asq__nested_resume(p);
         asq__partition_release_if_empty(p);
         if (p->commits_many && !asq__commits_are_many(p))
@@ -385,12 +387,18 @@ static void put_keys(struct asq__cmd *cmd, const struct asq__commit *c)
                 cmd, key,
                 asq__keys_steps(asq__redis_keys(p->w->redis), p->number, c->steps[i].call, key));
         }
+    for (size_t i = 0; i < c->nsignals; i++) {
+        char key[ASQ__KEY_MAX];
+        asq__cmd_put(
+            cmd, key,
+            asq__keys_signals(asq__redis_keys(p->w->redis), p->number, c->signals[i].agent, key));
+    }
 }
 
-/* Returns how many changes of steps' records a commit has to send. */
+/* Returns how many changes of steps' records and of signals a commit has to send. */
 static size_t count_steps(const struct asq__commit *c)
 {
-    size_t n = 0;
+    size_t n = c->nsignals;
     for (size_t i = 0; i < c->nsteps; i++)
         n += c->steps[i].mode != ASQ__STEPS_NONE;
     return n;
@@ -531,6 +539,12 @@ static void put_section(struct asq__cmd *cmd, struct asq__commit *c)
         asq__cmd_puts(cmd, mode);
         asq__cmd_puts(cmd, s->call);
         asq__cmd_put(cmd, s->records.data, s->records.len);
+    }
+    for (size_t i = 0; i < c->nsignals; i++) {
+        const char mode[2] = { (char) c->signals[i].mode, '\0' };
+        asq__cmd_puts(cmd, mode);
+        asq__cmd_puts(cmd, "");
+        asq__cmd_put(cmd, c->signals[i].bytes.data, c->signals[i].bytes.len);
     }
     put_timers(cmd, c);
 }

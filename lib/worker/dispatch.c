@@ -23,6 +23,7 @@
 #include "worker/actor_fetch.h"
 #include "worker/actor_memory.h"
 #include "worker/actor_object.h"
+#include "worker/agent_signals.h"
 #include "worker/allowed.h"
 #include "worker/call_time.h"
 #include "worker/commit.h"
@@ -254,9 +255,22 @@ static bool may_share_now(struct asq__mailbox *m, struct asq__wcall *c)
     return asq__actor_object(a)->live;
 }
 
+/* Ends the call of a signal to an agent that is not there. */
+static __attribute__((noinline, cold)) void fail_signal(struct asq__wcall *c)
+{
+    const char *failure = asq__actor_object(c->actor)->failure;
+    asq__wcall_fail(c, ASQ_ENOAGENT, "there is no agent '%s': %s%s", asq__wcall_job(c)->agent,
+                    failure ? "its creation failed: " : "it was never created, or deleted",
+                    failure ? failure : "");
+}
+
 static enum asq__verdict prepare(struct asq__mailbox *m, struct asq__wcall *c)
 {
     struct asq__process *w = actor_of(m)->part->w;
+    if (asq__wcall_job(c)->kind == ASQUEUE__JOB_KIND__SIGNAL) {
+        fail_signal(c); /* to an agent that exists it is taken before, see take_signals() */
+        return ASQ__VERDICT_ENDED;
+    }
     if (c->attempts && w->suspect) {
         w->suspects_waiting++;
         return ASQ__VERDICT_STOP;
@@ -404,6 +418,78 @@ static bool is_to_be_loaded(const struct asq__actor *a)
     return asq__actor_has_queued(a) && (!a->calls->lacks_class || a->part->w->config.fail_no_class);
 }
 
+/* ---- signals ---- */
+
+static bool makes_or_ends_agent(const struct asq__wcall *c)
+{
+    Asqueue__JobKind kind = asq__wcall_job(c)->kind;
+    return kind == ASQUEUE__JOB_KIND__CREATE || kind == ASQUEUE__JOB_KIND__GET_OR_CREATE ||
+           kind == ASQUEUE__JOB_KIND__DELETE;
+}
+
+/* Returns whether the agent is there for signals, whatever it does. While a call has the turn, the
+ * object is that call's, but only those that make or end the agent change what is asked here. */
+static bool hears_signals(const struct asq__actor *a)
+{
+    if (!asq__actor_is_loaded(a) || asq__actor_is_orphan(a))
+        return false;
+    if (a->calls)
+        ASQ__LIST_EACH (it, &a->calls->mailbox.active)
+            if (makes_or_ends_agent(ASQ__CONTAINER(it, struct asq__active, node)->call))
+                return false;
+    return asq__actor_object(a)->cls;
+}
+
+bool asq__dispatch_hears_signals(const struct asq__partition *p, const char *agent)
+{
+    const struct asq__actor *a = asq__actors_find(&p->actors, agent, strlen(agent));
+    /* Those that are queued come first. */
+    return a && hears_signals(a) && !(a->calls && a->calls->has_signals);
+}
+
+/* Takes the calls of signals that were queued before the agent was there. Returns whether there
+ * were any. */
+static bool take_signals(struct asq__actor *a)
+{
+    struct asq__mailbox *m = &a->calls->mailbox;
+    struct asq__list *queues[] = { &m->queue, &m->reentrant }, taken, *node;
+    if (!a->calls->has_signals || !hears_signals(a))
+        return false;
+    a->calls->has_signals = false;
+    asq__list_init(&taken);
+    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
+        ASQ__LIST_EACH (it, queues[i]) {
+            struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
+            if (asq__wcall_job(c)->kind != ASQUEUE__JOB_KIND__SIGNAL)
+                continue;
+            asq__list_del(it);
+            asq__list_add(&taken, it);
+        }
+    bool any = !asq__list_empty(&taken);
+    while ((node = asq__list_pop(&taken))) {
+        struct asq__wcall *c = ASQ__CONTAINER(node, struct asq__wcall, node);
+        if (!end_unstarted(c))
+            asq__agent_signals_take(c);
+    }
+    return any;
+}
+
+/* Takes the call of a signal at once, past all calls of the agent, for one of these may wait for
+ * it. False: it is queued like any call, until the agent is there. */
+static bool take_signal(struct asq__wcall *c)
+{
+    const Asqueue__Job *job = asq__wcall_job(c);
+    if (job->kind != ASQUEUE__JOB_KIND__SIGNAL || !asq__list_empty(&c->node))
+        return false;
+    if (!asq__dispatch_hears_signals(c->entry->part, job->agent))
+        return false;
+    if (!end_unstarted(c))
+        asq__agent_signals_take(c);
+    return true;
+}
+
+/* ---- resuming ---- */
+
 void asq__actor_resume(struct asq__actor *a)
 {
     struct asq__partition *p = a->part;
@@ -439,6 +525,8 @@ void asq__actor_resume(struct asq__actor *a)
             asq__actor_request_load(a);
             return;
         }
+        if (take_signals(a))
+            continue;
         int64_t now_ns = asq__quick_ns(&p->w->clock);
         if (!(c = next_call(a, now_ns)))
             break;
@@ -504,6 +592,7 @@ static bool join(struct asq__wcall *c)
         return false;
     }
     c->actor = a;
+    a->calls->has_signals |= job->kind == ASQUEUE__JOB_KIND__SIGNAL;
     asq__mailbox_enqueue(&a->calls->mailbox, c);
     wake_caller(a, c);
     return true;
@@ -527,6 +616,8 @@ void asq__dispatch_due(struct asq__wcall *c)
 {
     if (c->state == ASQ__CALL_DELAYED)
         asq__wcall_enter(c, ASQ__CALL_WAITING);
+    if (take_signal(c))
+        return;
     /* Otherwise each call that comes would have all those before it looked through. */
     if (join(c) && (asq__batch_is_nested(c->entry->batch) || !waits_behind(c)))
         asq__actor_resume(c->actor);
@@ -635,6 +726,8 @@ static bool end_run(struct asq__run *run)
         asq__wcall_enter(c, ASQ__CALL_FINISHED);
         asq__inputs_free(c->inputs);
         c->inputs = NULL;
+        if (run->effect.kind == ASQ__EFFECT_DELETE && !error)
+            asq__agent_signals_delete(c);
         asq__commit_result(c, run, error);
     }
     if (e->apart)

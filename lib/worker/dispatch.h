@@ -25,6 +25,8 @@ void asq__dispatch_due(struct asq__wcall *c);
 bool asq__dispatch_run_due(struct asq__process *w);
 /* Resumes or starts what it can. Files below use asq__actor_resume_later. */
 void asq__actor_resume(struct asq__actor *a);
+/* Returns whether a signal to the agent is taken at once, past all its calls. */
+bool asq__dispatch_hears_signals(const struct asq__partition *p, const char *agent);
 /* Answers to the questions of a mailbox; for process->mailbox_hooks. */
 extern const struct asq__mailbox_hooks asq__dispatch_hooks;
 /* Resumes or starts what it can, of all its actors. */

@@ -26,6 +26,7 @@
 #include "value/msg.h"
 #include "value/table.h"
 #include "value/value.h"
+#include "worker/agent_signals.h"
 #include "worker/await.h"
 #include "worker/backlog.h"
 #include "worker/backlog_state.h"
@@ -389,6 +390,17 @@ static bool may_judge(struct asq__partition *p)
     return asq__partition_is_owned(p) && p->ownership == ownership;
 }
 
+/* Returns whether a batch has signals alone, to agents that are there: they are decided at once,
+ * and running calls may wait for them. */
+static bool is_for_signals(const struct asq__partition *p, const Asqueue__Batch *batch)
+{
+    for (size_t i = 0; i < batch->n_jobs; i++)
+        if (batch->jobs[i]->kind != ASQUEUE__JOB_KIND__SIGNAL ||
+            !asq__dispatch_hears_signals(p, batch->jobs[i]->agent))
+            return false;
+    return true;
+}
+
 /* False: it is left there. */
 static bool take_in(struct asq__partition *p, struct asq__stream_id id, const redisReply *reply,
                     const struct origin *origin)
@@ -436,8 +448,9 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     enum asq__sender_order order = asq__sender_order(p->senders, batch);
     /* A batch that leaves the stream at once is neither refused nor left there. */
     bool ahead = batch->jobs[0]->delay_ms && !later && asq__later_is_all_ahead(p, batch);
-    bool refused = !control && !nested && !origin->reread && !origin->note && !begun && !ahead &&
-                   !later && order != ASQ__SENDER_OUT_OF_ORDER &&
+    bool signals = is_for_signals(p, batch);
+    bool refused = !control && !nested && !signals && !origin->reread && !origin->note && !begun &&
+                   !ahead && !later && order != ASQ__SENDER_OUT_OF_ORDER &&
                    p->held_calls + asq__backlog_calls(p) >= w->config.max_waiting;
     bool lookup = !control && (origin->note ? !origin->note->fresh
                                             : begun || later || order != ASQ__SENDER_IN_ORDER);
@@ -447,7 +460,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
                             : order == ASQ__SENDER_OUT_OF_ORDER && !origin->reread && !later;
     size_t size =
         sizeof(struct asq__entry) + batch->n_jobs * sizeof(struct asq__wcall) + arena.used;
-    bool may_be_deferred = !control && !nested && !refused && !ahead;
+    bool may_be_deferred = !control && !nested && !signals && !refused && !ahead;
     enum asq__room room = origin->admitted ? ASQ__ROOM_ADMITTED : ASQ__ROOM;
     if (may_be_deferred && !origin->note) {
         room = asq__backlog_room(p, &(struct asq__arrival){ .id = id,

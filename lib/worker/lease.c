@@ -3,6 +3,7 @@
  * lost partition is dropped as a whole. Calls of it that are on threads cannot be stopped, so their
  * agents become orphans and go when the calls end, their effects unseen.
  */
+#include "worker/agent_signals.h"
 #include "worker/lease.h"
 
 #include <stdio.h>
@@ -295,6 +296,7 @@ static void drop(struct asq__partition *p)
 {
     asq__reader_remove(p);
     asq__steps_drop(p);
+    asq__agent_signals_drop(p);
     asq__emits_drop(p);
     asq__nested_drop_deferred(p);
     asq__backlog_drop(p);
@@ -497,6 +499,7 @@ void asq__partitions_release(struct asq__process *w)
         asq__table_release(&p->awaits);
         asq__later_free(p);
         asq__timers_free(p);
+        asq__agent_signals_free(p);
         asq__attempts_clear(&p->attempts);
         asq__senders_forget(&p->senders);
         free(p->seen_owner);

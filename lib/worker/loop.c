@@ -31,6 +31,7 @@
 #include "value/tally.h"
 #include "worker/actor_fetch.h"
 #include "worker/actor_memory.h"
+#include "worker/agent_signals.h"
 #include "worker/allowed.h"
 #include "worker/backlog.h"
 #include "worker/blame.h"
@@ -48,8 +49,8 @@
 #include "worker/intake.h"
 #include "worker/later_move.h"
 #include "worker/lease.h"
-#include "worker/measure.h"
 #include "worker/loop.h"
+#include "worker/measure.h"
 #include "worker/member.h"
 #include "worker/needs.h"
 #include "worker/nested.h"
@@ -60,8 +61,8 @@
 #include "worker/reader.h"
 #include "worker/recount.h"
 #include "worker/redis_events.h"
-#include "worker/result_read.h"
 #include "worker/report.h"
+#include "worker/result_read.h"
 #include "worker/shared.h"
 #include "worker/spans.h"
 #include "worker/state.h"
@@ -298,6 +299,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
         asq__partition_check_drain(&w->parts[i]);
         asq__later_upkeep(&w->parts[i]);
         asq__timers_upkeep(&w->parts[i]);
+        asq__agent_signals_upkeep(&w->parts[i]);
         asq__recount_upkeep(&w->parts[i]);
     }
     /* Calls that a refusal, a missed heartbeat or a lost answer held up can start now. */

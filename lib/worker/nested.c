@@ -18,6 +18,7 @@
 #include "redis/timer.h"
 #include "value/clock.h"
 #include "value/list.h"
+#include "worker/agent_signals.h"
 #include "worker/core/entry.h"
 #include "worker/core/mailbox.h"
 #include "worker/emits.h"
@@ -299,6 +300,7 @@ static const struct asq__mode nested_mode = {
     .unseen = asq__nested_unseen,
     .load_steps = asq__nested_load_steps,
     .record_steps = asq__nested_record_steps,
+    .next_signal = asq__nested_next_signal,
     .close = nested_close,
     .release = nested_release,
 };
@@ -379,6 +381,7 @@ void asq__nested_end(struct asq__run *run)
     struct asq__list *node;
     ev_timer_stop(n->w->loop, &n->timer);
     asq__steps_end(n);
+    asq__agent_signals_end(n);
     h->closed = true;
     h->chain = NULL; /* borrowed from the call */
     h->outer_trace = NULL;

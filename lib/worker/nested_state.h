@@ -23,6 +23,7 @@
 #include "worker/handover.h"
 
 struct asq__call;
+struct asq__hearing;
 struct asq__process;
 struct asq__run;
 struct asq__steps_load;
@@ -44,6 +45,7 @@ struct asq__nested {
         uint64_t seq;          /* of the commit that is waited for */
     } steps;
     struct asq__steps_load *loading; /* of an earlier run's records; or NULL */
+    struct asq__hearing *hearing;    /* the last wait for a signal; of the loop; or NULL */
     atomic_size_t emit_bytes;        /* of emitted values that Redis has not acknowledged */
     /* The wait; see above. */
     struct asq__handover wait;

@@ -16,6 +16,7 @@
 #include "worker/core/attempts.h"
 #include "worker/core/stream_id.h"
 
+struct asq__agent_signals;
 struct asq__backlog;
 struct asq__class;
 struct asq__commit;
@@ -62,13 +63,14 @@ struct asq__partition {
     struct asq__stream_id last_there, must_have;
     /* Time to give up entries under the highest ids; 0: there are none. */
     int64_t give_up_at_ms;
-    struct asq__stream_id inherited; /* entries up to here may have begun under another owner */
-    struct asq__senders *senders;    /* senders of entries in this ownership; or NULL */
-    size_t held_bytes;               /* of entries in memory */
-    size_t held_calls;               /* of entries in memory, without `apart` and `left` ones */
-    size_t admitted;                 /* entries in memory that were admitted beyond the bound */
-    struct asq__timers *timers;      /* of its agents; of timers.c */
-    struct asq__later *later;        /* batches that wait outside of the stream; of later_move.c */
+    struct asq__stream_id inherited;    /* entries up to here may have begun under another owner */
+    struct asq__senders *senders;       /* senders of entries in this ownership; or NULL */
+    size_t held_bytes;                  /* of entries in memory */
+    size_t held_calls;                  /* of entries in memory, without `apart` and `left` ones */
+    size_t admitted;                    /* entries in memory that were admitted beyond the bound */
+    struct asq__timers *timers;         /* of its agents; of timers.c */
+    struct asq__agent_signals *signals; /* to its agents; of agent_signals.c */
+    struct asq__later *later; /* batches that wait outside of the stream; of later_move.c */
     /* Clock of the partition: the monotonic one plus minus_mono_ms; of later_clock.c. */
     int64_t minus_mono_ms;
     /* Suspension of the machine, in all, that minus_mono_ms includes. */

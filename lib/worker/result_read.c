@@ -39,14 +39,15 @@ enum { UNDER_WAY = 8 * 1024 * 1024 };
 struct result_read {
     struct asq__list node; /* in w->result_reads while it waits for room */
     struct asq__partition *part;
-    struct asq__entry *entry; /* NULL: records of steps are read */
+    struct asq__entry *entry; /* NULL: records of steps are read, or signals */
     asq__result_read_fn *done;
-    asq__steps_read_fn *steps_done; /* of the records of steps, instead */
+    asq__steps_read_fn *steps_done; /* of the records of steps, or of signals, instead */
     void *user;
-    char steps_of[ASQ__CALL_ID_TEXT]; /* call id */
-    size_t bytes;                     /* bound of its answer; 0: a size is asked for */
-    bool sized;                       /* `bytes` is the record's size */
-    bool whole;                       /* the beginning cannot be read alone */
+    char of[ASQ_MAX_ID + 1]; /* call id; or agent id */
+    bool signals;            /* to the agent; false: steps of the call */
+    size_t bytes;            /* bound of its answer; 0: a size is asked for */
+    bool sized;              /* `bytes` is the record's size */
+    bool whole;              /* the beginning cannot be read alone */
 };
 
 static void on_beginning(struct asq__conn *c, const redisReply *reply, void *user);
@@ -59,8 +60,10 @@ static int send_read(struct result_read *r)
     struct asq__conn *conn = asq__redis_conn(p->w->redis, p->number);
     char key[ASQ__KEY_MAX], last[24];
     const struct asq__keys *keys = asq__redis_keys(p->w->redis);
-    if (!r->entry)
-        asq__keys_steps(keys, p->number, r->steps_of, key);
+    if (r->signals)
+        asq__keys_signals(keys, p->number, r->of, key);
+    else if (!r->entry)
+        asq__keys_steps(keys, p->number, r->of, key);
     else
         asq__keys_result(keys, p->number, r->entry->batch->id.data, key);
     if (r->sized)
@@ -182,16 +185,29 @@ int asq__result_read(struct asq__entry *e, asq__result_read_fn *done)
     return 0;
 }
 
-int asq__steps_read(struct asq__partition *p, const char *call, asq__steps_read_fn *done,
-                    void *user)
+static int read_of(struct asq__partition *p, const char *id, bool signals, asq__steps_read_fn *done,
+                   void *user)
 {
     struct result_read *r = add_read(p);
     if (!r)
         return ASQ_ENOMEM;
-    snprintf(r->steps_of, sizeof r->steps_of, "%s", call);
+    snprintf(r->of, sizeof r->of, "%s", id);
+    r->signals = signals;
     r->steps_done = done;
     r->user = user;
     return 0;
+}
+
+int asq__steps_read(struct asq__partition *p, const char *call, asq__steps_read_fn *done,
+                    void *user)
+{
+    return read_of(p, call, false, done, user);
+}
+
+int asq__signals_read(struct asq__partition *p, const char *agent, asq__steps_read_fn *done,
+                      void *user)
+{
+    return read_of(p, agent, true, done, user);
 }
 
 void asq__result_reads_drop(struct asq__process *w)

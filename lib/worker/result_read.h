@@ -23,6 +23,9 @@ int asq__result_read(struct asq__entry *e, asq__result_read_fn *done);
 typedef void asq__steps_read_fn(void *user, const redisReply *reply, size_t n);
 int asq__steps_read(struct asq__partition *p, const char *call, asq__steps_read_fn *done,
                     void *user);
+/* Queues a read of the signals to an agent, in the same way. */
+int asq__signals_read(struct asq__partition *p, const char *agent, asq__steps_read_fn *done,
+                      void *user);
 void asq__result_reads_send(struct asq__process *w); /* at the end of the iteration */
 void asq__result_reads_drop(struct asq__process *w); /* after asq__partitions_drop */
 

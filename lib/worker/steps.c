@@ -46,8 +46,7 @@ static bool is_over(void *arg)
     return atomic_load_explicit(&n->steps.rc, memory_order_acquire) != UNDER_WAY;
 }
 
-/* Ends a run's wait. */
-static void end_wait(struct asq__nested *n, int rc)
+void asq__steps_end_wait(struct asq__nested *n, int rc)
 {
     asq__list_del(&n->steps.node);
     atomic_store_explicit(&n->steps.rc, rc, memory_order_release);
@@ -64,10 +63,35 @@ static int lost(asq *h)
                      "this worker has lost the agent's partition; the call runs elsewhere");
 }
 
-/* Returns whether records of the run still count. */
-static bool is_current(const struct asq__run *run)
+bool asq__steps_are_current(const struct asq__run *run)
 {
     return !asq__actor_is_orphan(run->actor) && asq__partition_is_owned(run->actor->part);
+}
+
+/* ---- waiting ---- */
+
+void asq__steps_begin_wait(struct asq__nested *n)
+{
+    atomic_store(&n->steps.rc, UNDER_WAY);
+}
+
+void asq__steps_wait_until(struct asq__nested *n, uint64_t seq)
+{
+    asq__list_del(&n->steps.node); /* of a wait that was cut short */
+    if (seq) {
+        n->steps.seq = seq;
+        asq__list_add(&n->run->actor->part->recording, &n->steps.node);
+    } else {
+        asq__steps_end_wait(n, ASQ_ECANCELED);
+    }
+}
+
+int asq__nested_wait_steps(struct asq__nested *n)
+{
+    int rc = asq__handle_wait(&n->handle, is_over, n, ASQ_FOREVER);
+    if (rc == 0 && (rc = atomic_load(&n->steps.rc)) == ASQ_ECANCELED)
+        lost(&n->handle);
+    return rc;
 }
 
 /* ---- records ---- */
@@ -85,21 +109,15 @@ static void record_on_loop(struct asq__handover *h)
     struct record *r = ASQ__CONTAINER(h, struct record, handover);
     struct asq__nested *n = r->nested;
     struct asq__run *run = n->run; /* the method returns behind this hand-over */
-    struct asq__partition *p = run->actor->part;
     bool wait = r->wait;
-    uint64_t seq = is_current(run) ? asq__commit_steps(run->active.call, r->bytes, r->n) : 0;
+    uint64_t seq =
+        asq__steps_are_current(run) ? asq__commit_steps(run->active.call, r->bytes, r->n) : 0;
     if (seq && r->binds)
         run->recorded_seq = seq;
     free(r);
     if (!wait)
         return;
-    asq__list_del(&n->steps.node); /* of a wait that was cut short */
-    if (seq) {
-        n->steps.seq = seq;
-        asq__list_add(&p->recording, &n->steps.node);
-    } else {
-        end_wait(n, ASQ_ECANCELED);
-    }
+    asq__steps_wait_until(n, seq);
 }
 
 int asq__nested_record_steps(asq *h, const void *records, size_t n, bool binds, bool wait)
@@ -115,14 +133,9 @@ int asq__nested_record_steps(asq *h, const void *records, size_t n, bool binds, 
     r->n = n;
     memcpy(r->bytes, records, n);
     if (wait)
-        atomic_store(&nested->steps.rc, UNDER_WAY);
+        asq__steps_begin_wait(nested);
     asq__process_hand_over(nested->w, &r->handover);
-    if (!wait)
-        return 0;
-    int rc = asq__handle_wait(h, is_over, nested, ASQ_FOREVER);
-    if (rc < 0)
-        return rc;
-    return atomic_load(&nested->steps.rc) < 0 ? lost(h) : 0;
+    return wait ? asq__nested_wait_steps(nested) : 0;
 }
 
 /* ---- an earlier run's records ---- */
@@ -159,15 +172,15 @@ static void on_records(void *user, const redisReply *reply, size_t size)
         load_free(l);
         return;
     }
-    if (!is_current(n->run)) {
-        end_wait(n, ASQ_ECANCELED);
+    if (!asq__steps_are_current(n->run)) {
+        asq__steps_end_wait(n, ASQ_ECANCELED);
     } else if (size) {
         asq__buf_init(&l->records, size);
         asq__buf_put(&l->records, reply->str, size);
-        end_wait(n, l->records.error);
+        asq__steps_end_wait(n, l->records.error);
     } else if (reply && (reply->type != REDIS_REPLY_ERROR ||
                          asq__reply_refusal(reply) == ASQ__REFUSED_TYPE)) {
-        end_wait(n, ASQ_EINTERRUPTED); /* the key is gone, or of another type */
+        asq__steps_end_wait(n, ASQ_EINTERRUPTED); /* the key is gone, or of another type */
     } else {
         load_later(n);
     }
@@ -177,14 +190,14 @@ static void load(struct asq__steps_load *l)
 {
     struct asq__nested *n = l->nested;
     struct asq__run *run = n->run;
-    if (!is_current(run)) {
-        end_wait(n, ASQ_ECANCELED);
+    if (!asq__steps_are_current(run)) {
+        asq__steps_end_wait(n, ASQ_ECANCELED);
         return;
     }
     l->reading = true;
     if (asq__steps_read(run->actor->part, run->active.id, on_records, l) < 0) {
         l->reading = false;
-        end_wait(n, ASQ_ENOMEM);
+        asq__steps_end_wait(n, ASQ_ENOMEM);
     }
 }
 
@@ -203,7 +216,7 @@ int asq__nested_load_steps(asq *h, struct asq__buf *ret)
         l->handover.handle = load_on_loop;
         l->nested = n;
         n->loading = l;
-        atomic_store(&n->steps.rc, UNDER_WAY);
+        asq__steps_begin_wait(n);
         asq__process_hand_over(n->w, &l->handover);
     }
     int rc = asq__handle_wait(h, is_over, n, ASQ_FOREVER);
@@ -246,7 +259,7 @@ void asq__steps_resume(struct asq__partition *p)
             asq__list_del(&n->steps.node);
             load(n->loading);
         } else if (n->steps.seq <= p->acked) {
-            end_wait(n, 0);
+            asq__steps_end_wait(n, 0);
         }
     }
 }
@@ -254,5 +267,5 @@ void asq__steps_resume(struct asq__partition *p)
 void asq__steps_drop(struct asq__partition *p)
 {
     ASQ__LIST_EACH (it, &p->recording)
-        end_wait(ASQ__CONTAINER(it, struct asq__nested, steps.node), ASQ_ECANCELED);
+        asq__steps_end_wait(ASQ__CONTAINER(it, struct asq__nested, steps.node), ASQ_ECANCELED);
 }

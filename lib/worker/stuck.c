@@ -16,6 +16,7 @@
 #include "value/msg.h"
 #include "value/value.h"
 #include "worker/actor_object.h"
+#include "worker/agent_signals.h"
 #include "worker/allowed.h"
 #include "worker/core/actor.h"
 #include "worker/core/entry.h"
@@ -103,6 +104,11 @@ const char *asq__stuck_why_active(const struct asq__run *run, char *text, size_t
         return "runs";
     if (run->active.call->state == ASQ__CALL_RESUMABLE)
         return "waits for its turn to resume";
+    const char *signal = asq__agent_signals_awaited(run);
+    if (signal) {
+        snprintf(text, size, "waits for signal %s", signal);
+        return text;
+    }
     enum asq__wait kind = asq__nested_waits_for(run, count_awaited, ret);
     if (kind == ASQ__WAIT_OTHER || ret->n == 0)
         return "sleeps";

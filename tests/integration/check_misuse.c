@@ -117,6 +117,7 @@ FN(asq_ctx_keep_state, DONE(asq_ctx_keep_state(NULL)))
 FN(asq_ctx_log, DONE(asq_ctx_log(NULL, ASQ_LOG_ERROR, "nothing")))
 FN(asq_ctx_method, NEUTRAL(strcmp(asq_ctx_method(NULL), "") == 0))
 FN(asq_ctx_model, REFUSED(asq_ctx_model(NULL, NULL, NULL)))
+FN(asq_ctx_next_signal, REFUSED(asq_ctx_next_signal(NULL, "s", NULL, 0)))
 FN(asq_ctx_now, REFUSED(asq_ctx_now(NULL, NULL)))
 FN(asq_ctx_random, REFUSED(asq_ctx_random(NULL, NULL, 0)))
 FN(asq_ctx_remaining_ms, NEUTRAL(asq_ctx_remaining_ms(NULL) == 0))
@@ -229,6 +230,10 @@ FN(asq_set_timeout, DONE(asq_set_timeout(NULL, 0)))
 FN(asq_set_trace, REFUSED(asq_set_trace(NULL, NULL)))
 FN(asq_show, REFUSED(asq_show(NULL, NULL, NULL)); REFUSED(asq_show(H, NULL, NULL)))
 FN(asq_sleep, REFUSED(asq_sleep(NULL, 0)))
+FN(asq_signal, REFUSED(asq_signal(NULL, "s", asq_value_null()));
+   REFUSED(asq_signal(agent, NULL, asq_value_null())))
+FN(asq_signals, REFUSED(asq_signals(NULL, "a", NULL));
+   REFUSED(asq_signals(H, NULL, RET(asq_value *))); REFUSED(asq_signals(H, "a", NULL)))
 FN(asq_step, REFUSED(asq_step(NULL, NULL, NULL, NULL, NULL)))
 FN(asq_step_with, REFUSED(asq_step_with(NULL, NULL, NULL, NULL, NULL, NULL)))
 FN(asq_stop_worker, REFUSED(asq_stop_worker(NULL, NULL)); REFUSED(asq_stop_worker(H, NULL)))
@@ -335,6 +340,7 @@ static const struct nulls all[] = {
     N(asq_ctx_log),
     N(asq_ctx_method),
     N(asq_ctx_model),
+    N(asq_ctx_next_signal),
     N(asq_ctx_now),
     N(asq_ctx_random),
     N(asq_ctx_remaining_ms),
@@ -422,6 +428,8 @@ static const struct nulls all[] = {
     N(asq_set_timeout),
     N(asq_set_trace),
     N(asq_show),
+    N(asq_signal),
+    N(asq_signals),
     N(asq_sleep),
     N(asq_step),
     N(asq_step_with),

@@ -233,6 +233,40 @@ static int call_back(asq_ctx *ctx, const char *id)
     return rc;
 }
 
+static int hear(asq_ctx *ctx, const char *name, int64_t timeout_ms, char out[TEXT])
+{
+    asq_value *v = NULL;
+    int rc = asq_ctx_next_signal(ctx, name, &v, timeout_ms);
+
+    if (rc == ASQ_ETIMEOUT) {
+        sup_file_add(walker_effects, "heard none");
+        strncat(out, "none ", TEXT - strlen(out) - 1);
+        return 0;
+    }
+    if (rc == 0) {
+        char *json = NULL;
+        asq_to_json(v, 0, &json);
+        char *line = sup_format("heard %s", json);
+        sup_file_add(walker_effects, line);
+        free(line);
+        free(json);
+        add_value(out, v);
+    }
+    asq_value_free(v);
+    return rc;
+}
+
+static int send_signal(asq_ctx *ctx, const char *id, const char *name)
+{
+    asq_agent *a;
+    int rc = asq_attach(asq_ctx_handle(ctx), id, &a);
+
+    if (rc == 0)
+        rc = asq_signal(a, name, asq_value_string(name));
+    asq_agent_free(a);
+    return rc;
+}
+
 static int do_word(asq_ctx *ctx, char *word, char out[TEXT])
 {
     char *name = strlen(word) > 2 ? word + 2 : word;
@@ -252,7 +286,12 @@ static int do_word(asq_ctx *ctx, char *word, char out[TEXT])
             kill(getpid(), SIGKILL);
         return rc;
     }
+    if (other && strchr("Hu", *word)) {
+        *other++ = '\0';
+        return *word == 'H' ? hear(ctx, other, atol(name), out) : send_signal(ctx, name, other);
+    }
     switch (*word) {
+    case 'h': return hear(ctx, name, ASQ_FOREVER, out);
     case 'z': return nap(ctx, name);
     case 'Z': return exists(walker_turn) ? 0 : nap(ctx, name);
     case 'v':

@@ -25,6 +25,9 @@
  *     j:NAME  a step whose function sleeps for a second
  *     v:MS,A  step A until the first run dies, a sleep in later ones
  *     V:MS,A  the other way round
+ *     h:NAME  waits for signal NAME, adds "heard VALUE" to the file, and gives the value
+ *     H:MS,A  the same for signal A, for so long; gives "none" if none comes
+ *     u:ID,A  sends signal A to agent ID, with its name as the value
  *     e       returns at once in later runs
  *     E       fails with ASQ_EFAILED in the first run
  *     b:ID    has agent ID wait for the gate and call add(1) of this one, and does not wait

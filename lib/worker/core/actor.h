@@ -30,6 +30,7 @@ struct asq__calls {
     struct asq__actor *actor;
     struct asq__list resuming; /* in actors->resuming until the end of the iteration */
     struct asq__list fetching; /* in part->to_fetch until its snapshot is requested */
+    bool has_signals;          /* calls of signals may be queued, for want of the agent */
     bool lacks_class;          /* this process cannot load it: its calls wait for another owner */
     size_t record_bytes;       /* size of its snapshot, once Redis has reported it; 0: unknown */
 };

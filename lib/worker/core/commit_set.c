@@ -60,6 +60,9 @@ void asq__commit_free(struct asq__commit *c)
     for (size_t i = 0; i < c->ntimers; i++)
         release_timer(&c->timers[i]);
     free(c->timers);
+    for (size_t i = 0; i < c->nsignals; i++)
+        asq__buf_release(&c->signals[i].bytes);
+    free(c->signals);
     free(c->moves);
     free(c->deads);
     free(c->sets);
@@ -224,6 +227,40 @@ bool asq__commit_add_timer(struct asq__commit *c, const char *agent, const char 
     return true;
 }
 
+/* Returns the change of an agent's signals, an empty one if it is new; NULL: no memory. */
+static struct asq__signals_set *signals_of(struct asq__commit *c, const char *agent)
+{
+    for (size_t i = c->nsignals; i > 0; i--)
+        if (strcmp(c->signals[i - 1].agent, agent) == 0)
+            return &c->signals[i - 1];
+    size_t n = strlen(agent) + 1;
+    char *copy = asq__arena_alloc(&c->ids, n);
+    if (!copy || !GROW(c, signals))
+        return NULL;
+    struct asq__signals_set *s = &c->signals[c->nsignals++];
+    s->agent = memcpy(copy, agent, n);
+    s->mode = ASQ__SIGNALS_APPEND;
+    asq__buf_init(&s->bytes, (size_t) 1 << 31);
+    return s;
+}
+
+bool asq__commit_add_signals(struct asq__commit *c, const char *agent,
+                             enum asq__signals_change mode, const struct asq__buf *bytes)
+{
+    struct asq__signals_set *s = bytes->error ? NULL : signals_of(c, agent);
+    if (!s)
+        return false;
+    if (mode != ASQ__SIGNALS_APPEND) {
+        asq__buf_reset(&s->bytes);
+        s->mode = mode;
+    } else if (s->mode == ASQ__SIGNALS_UNLINK) {
+        s->mode = ASQ__SIGNALS_REPLACE;
+    }
+    asq__buf_put(&s->bytes, bytes->data, bytes->len);
+    c->bytes += bytes->len;
+    return !s->bytes.error;
+}
+
 bool asq__commit_add_dead(struct asq__commit *c, struct asq__dead letter)
 {
     if (!c || !letter.label || !letter.call || !letter.reason || !letter.batch || !GROW(c, deads)) {
@@ -297,6 +334,9 @@ size_t asq__commit_longest_string(const struct asq__commit *c)
     for (size_t i = 0; i < c->nsteps; i++)
         if (c->steps[i].records.len > longest)
             longest = c->steps[i].records.len;
+    for (size_t i = 0; i < c->nsignals; i++)
+        if (c->signals[i].bytes.len > longest)
+            longest = c->signals[i].bytes.len;
     return longest;
 }
 

@@ -12,6 +12,7 @@
 #include "value/buf.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/signal_box.h"
 #include "value/snapshot.h"
 #include "value/value.h"
 #include "worker/core/attempts.h"
@@ -91,6 +92,13 @@ struct asq__steps_change {
     struct asq__buf records;
 };
 
+/* Change of the string with an agent's signals, see signal_box.h. */
+struct asq__signals_set {
+    const char *agent; /* in the commit's ids */
+    enum asq__signals_change mode;
+    struct asq__buf bytes;
+};
+
 /* Change of an agent's timers. */
 struct asq__timer_set {
     char mode;                   /* enum asq__timer_change */
@@ -121,9 +129,12 @@ struct asq__commit {
     struct asq__timed timed;
     struct asq__steps_change *steps;
     struct asq__timer_set *timers;
-    struct asq__list spans; /* of runs that are traced */
-    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves, nfailures, nsteps, ntimers;
-    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves, cfailures, csteps, ctimers;
+    struct asq__signals_set *signals; /* one of an agent at most */
+    struct asq__list spans;           /* of runs that are traced */
+    size_t nsets, npieces, nremoved, nmarks, ninner, ndeads, nmoves, nfailures, nsteps, ntimers,
+        nsignals;
+    size_t csets, cpieces, cremoved, cmarks, cinner, cdeads, cmoves, cfailures, csteps, ctimers,
+        csignals;
     size_t next_failure; /* place of the next one in the ring, and of the oldest */
     size_t bytes;        /* at least those of its strings together, but for ids and names */
     size_t calls;
@@ -166,6 +177,9 @@ bool asq__commit_forget_steps(struct asq__commit *c, const struct asq__wcall *ca
 /* Adds a change of timers; takes over its buffers, also on failure. */
 bool asq__commit_add_timer(struct asq__commit *c, const char *agent, const char *name,
                            struct asq__timer_set change);
+/* Adds a change of an agent's signals, behind those that the commit has of it. */
+bool asq__commit_add_signals(struct asq__commit *c, const char *agent,
+                             enum asq__signals_change mode, const struct asq__buf *bytes);
 /* Returns the length of the longest string that Redis gets in the commit. */
 size_t asq__commit_longest_string(const struct asq__commit *c);
 /* Returns whether it has the outcome of one call with attempts, and nothing else. */
