@@ -4,9 +4,10 @@
  *
  * The loop looks every third of the lease time, and whenever another worker announces a change: it
  * reads the set of workers and their heartbeats (fields.h), then the leases that matter
- * (lease_refresh.h), and decides. A worker is dead when its hash is gone, or when its heartbeat
- * has not moved for a lease time by the monotonic clock of this process, whose own heartbeat was
- * acknowledged all that time. No wall clock takes part.
+ * (lease_refresh.h), and decides. A worker is dead when its heartbeat has not moved for a lease
+ * time by the monotonic clock of this process, whose own heartbeat was acknowledged all that time.
+ * A worker whose hash is gone is dead at once, unless Redis was away, when hashes expire: then it
+ * has a lease time to come back. No wall clock takes part.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,10 +80,18 @@ static int64_t overdue_ms(const struct asq__members *m, const struct asq__peer *
     return moved_ms + m->w->config.lease_time_ms;
 }
 
+/* Returns when a worker without a hash counts as dead. While Redis took no heartbeats, hashes of
+ * live workers may have expired. */
+static int64_t absent_ms(const struct asq__members *m)
+{
+    int64_t resumed_ms = asq__heartbeat_resumed_ms(m->heartbeat);
+    return resumed_ms ? resumed_ms + m->w->config.lease_time_ms : 0;
+}
+
 static bool is_alive(const struct asq__members *m, const struct asq__peer *p, int64_t now)
 {
-    return p->listed && p->present && p->whole &&
-           (!asq__process_is_alive(m->w) || now < overdue_ms(m, p));
+    return p->listed && p->whole &&
+           (!asq__process_is_alive(m->w) || now < (p->present ? overdue_ms(m, p) : absent_ms(m)));
 }
 
 /* Refreshes once more after a worker has proved itself alive, because decisions may have ignored

@@ -326,6 +326,41 @@ START_TEST(what_is_written_over_a_heartbeat_moves_no_partitions)
 }
 END_TEST
 
+/* As after a time without Redis that was longer than the hashes of workers live: the first worker
+ * that is back finds no hash of the other one, which lives. */
+START_TEST(a_hash_that_has_expired_while_redis_was_away_is_no_death)
+{
+    int64_t before[PARTITIONS];
+    pid_t first, other;
+
+    lease_ms = 6000; /* the other one comes back within it */
+    first = worker("first");
+    other = worker("other");
+    sup_wait_until(are_placed("first.0", "other.0"));
+    await_beats("other.0", 2); /* the first one knows it by now */
+    load_signal(other, SIGSTOP);
+    load_signal(first, SIGSTOP);
+    read_epochs(before);
+    sup_sleep_ms(lease_ms * 2 / 3 + 100); /* its heartbeat counts as interrupted */
+    sup_redis_do(redis, "DEL asq:{default}:worker:other.0");
+    load_signal(first, SIGCONT);
+    await_beats("first.0", 1);
+    for (int i = 0; i < 3; i++) { /* looks at the other one */
+        long long beat = sup_redis_int(redis, "HGET asq:{default}:worker:first.0 beat");
+
+        sup_redis_do(redis, "PUBLISH asq:{default}:c:workers x");
+        sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:first.0 beat") != beat);
+    }
+    check_epochs(before);
+    load_signal(other, SIGCONT);
+    sup_wait_until(sup_redis_int(redis, "EXISTS asq:{default}:worker:other.0") == 1);
+    await_beats("first.0", 2);
+    check_epochs(before);
+    load_worker_stop(other);
+    load_worker_stop(first);
+}
+END_TEST
+
 START_TEST(the_owner_of_a_lease_is_put_right)
 {
     int64_t before[PARTITIONS];
@@ -363,6 +398,7 @@ int main(void)
     tcase_add_test(t, a_strange_member_does_not_hide_the_others);
     tcase_add_test(t, a_member_that_does_not_beat_gets_no_partitions);
     tcase_add_test(t, what_is_written_over_a_heartbeat_moves_no_partitions);
+    tcase_add_test(t, a_hash_that_has_expired_while_redis_was_away_is_no_death);
     tcase_add_test(t, the_owner_of_a_lease_is_put_right);
     tcase_add_loop_test(t, a_worker_heals_what_its_heartbeat_needs, 0,
                         sizeof harms / sizeof harms[0]);
