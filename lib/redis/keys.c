@@ -89,6 +89,16 @@ size_t asq__keys_worker_deaths(const struct asq__keys *k, char *out)
     return put_namespace_key(k, "worker-deaths", NULL, out);
 }
 
+size_t asq__keys_beats(const struct asq__keys *k, char *out)
+{
+    return put_namespace_key(k, "beats", NULL, out);
+}
+
+size_t asq__keys_beat_changes(const struct asq__keys *k, char *out)
+{
+    return put_namespace_key(k, "beats:changes", NULL, out);
+}
+
 size_t asq__keys_paused(const struct asq__keys *k, char *out)
 {
     return put_namespace_key(k, "paused", NULL, out);

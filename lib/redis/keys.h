@@ -29,6 +29,9 @@ size_t asq__keys_workers(const struct asq__keys *k, char *out);
 size_t asq__keys_worker(const struct asq__keys *k, const char *id, char *out);
 size_t asq__keys_worker_calls(const struct asq__keys *k, const char *id, char *out);
 size_t asq__keys_worker_deaths(const struct asq__keys *k, char *out);
+/* Index of heartbeats, see beats_index.lua. */
+size_t asq__keys_beats(const struct asq__keys *k, char *out);
+size_t asq__keys_beat_changes(const struct asq__keys *k, char *out);
 size_t asq__keys_paused(const struct asq__keys *k, char *out);
 /* Gauges of all processes; stats.lua derives the names of its other keys from this one. */
 size_t asq__keys_stats(const struct asq__keys *k, char *out);

@@ -95,6 +95,8 @@ try('GETRANGE', scratch, 0, 0)
 try('ZADD', scratch, 'not a number', '')
 try('ZREM', scratch, '')
 try('ZCARD', scratch)
+try('ZSCORE', scratch, '')
+try('SCARD', scratch)
 try('ZRANGE', scratch, 0, 0)
 try('ZRANGEBYSCORE', scratch, 1, 0)
 return { refused, lacking }

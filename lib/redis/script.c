@@ -8,6 +8,7 @@
 #include "redis/script.h"
 #include "redis/scripts_gen.h"
 
+const char *const asq__script_beat = asq__lua_beat;
 const char *const asq__script_bury = asq__lua_bury;
 const char *const asq__script_own = asq__lua_own;
 const char *const asq__script_calls = asq__lua_calls;
@@ -37,6 +38,7 @@ const char *asq__script_text(enum asq__script script)
     case ASQ__SCRIPT_READ: return asq__lua_read;
     case ASQ__SCRIPT_FETCH: return asq__lua_fetch;
     case ASQ__SCRIPT_FIELDS: return asq__lua_fields;
+    case ASQ__SCRIPT_PEERS: return asq__lua_peers;
     case ASQ__SCRIPT_LEASES: return asq__lua_leases;
     case ASQ__SCRIPT_STATS: return asq__lua_stats;
     case ASQ__SCRIPT_EMIT: return asq__lua_emit;

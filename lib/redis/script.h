@@ -21,6 +21,7 @@ enum asq__script {
     ASQ__SCRIPT_READ,
     ASQ__SCRIPT_FETCH,
     ASQ__SCRIPT_FIELDS,
+    ASQ__SCRIPT_PEERS,
     ASQ__SCRIPT_LEASES,
     ASQ__SCRIPT_STATS,
     ASQ__SCRIPT_EMIT,
@@ -39,6 +40,8 @@ extern const char *const asq__script_died;
 extern const char *const asq__script_agent_classes;
 /* Run for a commit that stays refused. */
 extern const char *const asq__script_blame;
+/* Run by the thread that sends heartbeats, on a connection of its own. */
+extern const char *const asq__script_beat;
 /* Run by a process that ends, or by its supervisor. */
 extern const char *const asq__script_leave;
 /* Run for each nested batch. A NOSCRIPT reply would let later batches overtake. */

@@ -107,7 +107,7 @@ static int read_more(struct asq__sync *s, int64_t deadline)
     return 0;
 }
 
-redisReply *asq__sync_reply(struct asq__sync *s)
+static redisReply *read_reply(struct asq__sync *s)
 {
     int64_t deadline = asq__deadline_ms(s->timeout_ms);
     void *reply = NULL;
@@ -145,22 +145,13 @@ static int append(struct asq__sync *s, const char *fmt, va_list ap)
     return 0;
 }
 
-int asq__sync_append(struct asq__sync *s, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    int rc = append(s, fmt, ap);
-    va_end(ap);
-    return rc;
-}
-
 redisReply *asq__sync_cmd(struct asq__sync *s, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
     int rc = append(s, fmt, ap);
     va_end(ap);
-    return rc < 0 ? NULL : asq__sync_reply(s);
+    return rc < 0 ? NULL : read_reply(s);
 }
 
 const char *asq__sync_why(const struct asq__sync *s)
@@ -261,7 +252,7 @@ int asq__sync_keep(struct asq__sync *s, int64_t timeout_ms)
     s->cancelled = false;
     asq__sync_set_timeout(s, timeout_ms);
     while (s->unread) {
-        redisReply *reply = asq__sync_reply(s);
+        redisReply *reply = read_reply(s);
         if (!reply)
             return ASQ_ECONN;
         freeReplyObject(reply);

@@ -40,9 +40,6 @@ void asq__sync_set_timeout(struct asq__sync *s, int64_t timeout_ms);
 /* Runs a command, formatted as by redisCommand. The caller frees the reply (freeReplyObject). NULL:
  * the connection is lost, or memory is short; free the connection. */
 redisReply *asq__sync_cmd(struct asq__sync *s, const char *fmt, ...);
-/* Send several commands at once: append them, then read their replies one by one. */
-int asq__sync_append(struct asq__sync *s, const char *fmt, ...);
-redisReply *asq__sync_reply(struct asq__sync *s);
 /* Returns why there was no reply. */
 const char *asq__sync_why(const struct asq__sync *s);
 

@@ -1,8 +1,9 @@
 /*
  * heartbeat.c: see heartbeat.h.
  *
- * The thread writes the process's hash and its id every third of the lease time, and looks for
- * another process with the same id. It alone writes the atomics that other threads read.
+ * The thread runs beat.lua every third of the lease time: it looks for another process with the
+ * same id, and writes the process's hash, its id and its entry in the index of heartbeats, which
+ * the others read (peers.lua). It alone writes the atomics that other threads read.
  */
 #include "worker/heartbeat.h"
 
@@ -17,11 +18,11 @@
 
 #include "asqueue.h"
 #include "client/class.h"
-#include "redis/fields.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
 #include "redis/refusal.h"
 #include "redis/reply.h"
+#include "redis/script.h"
 #include "redis/slots.h"
 #include "redis/sync.h"
 #include "redis/sync_cluster.h"
@@ -49,7 +50,8 @@ enum {
     GOOD_BYE_MS = 2000, /* for each answer, whatever the lease time */
     /* changes of a heartbeat that prove another process with the same id alive to a new one */
     MOVES_OF_LIFE = 2,
-    PROVE_MS = 100 /* between the first two heartbeats: the second shows that the process lives */
+    ANNOUNCED = 2, /* first heartbeats: the second shows that the process lives */
+    PROVE_MS = 100 /* between the first two heartbeats */
 };
 
 struct asq__heartbeat {
@@ -62,14 +64,16 @@ struct asq__heartbeat {
     int quit_fd;    /* eventfd, readable once the thread must end, which may be connecting */
     atomic_bool quitting;
     struct asq__trouble unreachable; /* of the thread */
-    /* time of the first heartbeat after heartbeats were unacknowledged for too long */
+    /* time of the first heartbeat after heartbeats were unacknowledged for too long, or lost */
     atomic_llong resumed_ms;
     atomic_uint partitions; /* owned, for the hash */
     int64_t last_logged_ms;
     unsigned long long heartbeats;
-    bool mended; /* the obstacle of the last heartbeat was removed: it must be repeated */
-    bool listed; /* a heartbeat was sent, which may have put it into the list of workers */
-    bool joined; /* a heartbeat was acknowledged */
+    atomic_ullong acked; /* the last one that was acknowledged */
+    unsigned announced;  /* heartbeats that were announced */
+    bool mended;         /* the obstacle of the last heartbeat was removed: it must be repeated */
+    bool listed;         /* a heartbeat was sent, which may have put it into the list of workers */
+    bool joined;         /* a heartbeat was acknowledged */
     char others_heartbeat[24]; /* heartbeat of another process with this id */
     unsigned others_moves;     /* changes of that heartbeat */
     char others_client[17];    /* client id in the hash at the last read */
@@ -84,8 +88,16 @@ static void hash_key(const struct asq__heartbeat *hb, char key[ASQ__KEY_MAX])
     asq__keys_worker(asq__redis_keys(hb->w->redis), hb->w->config.id, key);
 }
 
-/* The commands of a heartbeat. */
-enum { HEARTBEAT_HASH, HEARTBEAT_EXPIRE, HEARTBEAT_LIST, HEARTBEAT_STOP, HEARTBEAT_PARTS };
+/* What beat.lua answers; what the hash had; the commands of a heartbeat. */
+enum { BEAT_HAD, BEAT_WRITTEN, BEAT_PARTS, BEAT_STOP, BEAT_NEWS, BEAT_ANSWERS };
+enum { HAD_CLIENT, HAD_HOST, HAD_PID, HAD_HEARTBEAT, HAD_STOPPING, HAD };
+enum { PART_HASH, PART_EXPIRE, PART_LIST, PART_BEATS, PART_CHANGES, PARTS };
+
+static bool is_answer(const redisReply *r)
+{
+    return r && r->type == REDIS_REPLY_ARRAY && r->elements > BEAT_WRITTEN &&
+           r->element[BEAT_HAD]->type == REDIS_REPLY_ARRAY && r->element[BEAT_HAD]->elements == HAD;
+}
 
 /* Returns whether the process that left the hash has certainly ended. */
 static bool has_died(const redisReply *host, const redisReply *pid)
@@ -113,44 +125,29 @@ static bool is_only_scribbled(struct asq__heartbeat *hb, const redisReply *clien
  * that is about to end: processes whose supervisor was killed drain, and the worker may have been
  * restarted meanwhile. A process that has joined already finds another one in two cases: it was
  * stopped for so long that another took its place, or Redis has lost its last second, and with it
- * the new hash. */
-static enum others find_others(struct asq__heartbeat *hb, struct asq__sync *ctx)
+ * the new hash. had: what the hash had before this heartbeat. */
+static enum others find_others(struct asq__heartbeat *hb, redisReply *const *had)
 {
-    char key[ASQ__KEY_MAX];
-    enum others found = NOBODY;
-    hash_key(hb, key);
-    redisReply *r = asq__sync_cmd(ctx, "EVAL %s 1 %s %d client host pid beat stopping",
-                                  asq__script_text(ASQ__SCRIPT_FIELDS), key, (int) ASQ__FIELD_MAX);
-    if (!r)
-        return UNANSWERED;
-    const redisReply *hash = asq__fields_of(r, 0, 5);
-    if (hash && asq__peer_is_client(hash->element[0]) &&
-        !asq__reply_is(hash->element[0], hb->w->client)) {
-        if (is_only_scribbled(hb, hash->element[0])) {
-            freeReplyObject(r);
-            return NOBODY;
-        }
-        const redisReply *heartbeat = hash->element[3];
-        bool first = !hb->others_heartbeat[0];
-        bool moved = !first && !asq__reply_is(heartbeat, hb->others_heartbeat);
-        bool leaving = asq__reply_is(hash->element[4], "1");
-        hb->others_moves = leaving ? 0 : hb->others_moves + moved;
-        snprintf(hb->others_heartbeat, sizeof hb->others_heartbeat, "%s",
-                 heartbeat->type == REDIS_REPLY_STRING ? heartbeat->str : "none");
-        if (hb->others_moves >= (hb->joined ? 1 : MOVES_OF_LIFE))
-            found = SOMEBODY;
-        else if ((first || moved) && !(hb->joined && leaving) &&
-                 !has_died(hash->element[1], hash->element[2]))
-            found = MAYBE;
-        snprintf(hb->others_place, sizeof hb->others_place, "host %s, process %s",
-                 hash->element[1]->type == REDIS_REPLY_STRING ? hash->element[1]->str : "?",
-                 hash->element[2]->type == REDIS_REPLY_STRING ? hash->element[2]->str : "?");
-    } else {
+    if (!asq__peer_is_client(had[HAD_CLIENT]) || asq__reply_is(had[HAD_CLIENT], hb->w->client)) {
         hb->others_heartbeat[0] = hb->others_client[0] = '\0';
         hb->others_moves = 0;
+        return NOBODY;
     }
-    freeReplyObject(r);
-    return found;
+    if (is_only_scribbled(hb, had[HAD_CLIENT]))
+        return NOBODY;
+    const redisReply *heartbeat = had[HAD_HEARTBEAT], *host = had[HAD_HOST], *pid = had[HAD_PID];
+    bool first = !hb->others_heartbeat[0];
+    bool moved = !first && !asq__reply_is(heartbeat, hb->others_heartbeat);
+    bool leaving = asq__reply_is(had[HAD_STOPPING], "1");
+    hb->others_moves = leaving ? 0 : hb->others_moves + moved;
+    snprintf(hb->others_heartbeat, sizeof hb->others_heartbeat, "%s",
+             heartbeat->type == REDIS_REPLY_STRING ? heartbeat->str : "none");
+    snprintf(hb->others_place, sizeof hb->others_place, "host %s, process %s",
+             host->type == REDIS_REPLY_STRING ? host->str : "?",
+             pid->type == REDIS_REPLY_STRING ? pid->str : "?");
+    if (hb->others_moves >= (hb->joined ? 1 : MOVES_OF_LIFE))
+        return SOMEBODY;
+    return (first || moved) && !(hb->joined && leaving) && !has_died(host, pid) ? MAYBE : NOBODY;
 }
 
 static void announce_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx, long long number)
@@ -158,10 +155,7 @@ static void announce_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx,
     char key[ASQ__KEY_MAX], payload[ASQ_MAX_ID + 32];
     asq__keys_channel(asq__redis_keys(hb->w->redis), "workers", key);
     snprintf(payload, sizeof payload, "+%lld %s", number, hb->w->config.id);
-    int64_t sent_ns = asq__now_ns();
     freeReplyObject(asq__sync_cmd(ctx, "PUBLISH %s %s", key, payload));
-    if (hb->w->config.figures)
-        atomic_store(&hb->w->config.figures->gauges.round_trip_ns, asq__now_ns() - sent_ns);
 }
 
 /* Logs that the heartbeat cannot reach Redis. The loop's connection logs it while Redis is away. */
@@ -179,21 +173,24 @@ static void log_unreachable(struct asq__heartbeat *hb, const char *why)
 static void mend(struct asq__heartbeat *hb, struct asq__sync *ctx, int part,
                  const redisReply *reply)
 {
-    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX];
-    bool wrong_type = asq__reply_is_wrong_type(reply);
-    hash_key(hb, key);
-    asq__keys_workers(asq__redis_keys(hb->w->redis), workers);
-    if (wrong_type && part == HEARTBEAT_LIST)
-        freeReplyObject(asq__sync_cmd(ctx, "RENAME %s %s:aside", workers, workers));
-    else if (wrong_type && part == HEARTBEAT_HASH)
-        freeReplyObject(asq__sync_cmd(ctx, "RENAME %s %s:aside", key, key));
-    else
+    char key[ASQ__KEY_MAX];
+    const struct asq__keys *keys = asq__redis_keys(hb->w->redis);
+    if (!asq__reply_is_wrong_type(reply))
         return;
+    if (part == PART_LIST)
+        asq__keys_workers(keys, key);
+    else if (part == PART_BEATS)
+        asq__keys_beats(keys, key);
+    else if (part == PART_CHANGES)
+        asq__keys_beat_changes(keys, key);
+    else
+        hash_key(hb, key);
+    freeReplyObject(asq__sync_cmd(ctx, "RENAME %s %s:aside", key, key));
     hb->mended = true;
     asq__process_log_some(
         hb->w, ASQ_LOG_ERROR,
-        "%s was overwritten, and is begun anew (its content is under NAME:aside): %s",
-        part == HEARTBEAT_LIST ? workers : key, reply->str);
+        "%s was overwritten, and is begun anew (its content is under NAME:aside): %s", key,
+        reply->str);
 }
 
 static bool is_asked_to_stop(struct asq__sync *ctx, const char *key)
@@ -204,13 +201,17 @@ static bool is_asked_to_stop(struct asq__sync *ctx, const char *key)
     return asked;
 }
 
-/* Sends a heartbeat on the thread's connection. False: it was not acknowledged. */
-static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
+/* Runs beat.lua. force: also where the hash is another process's. NULL: no answer. */
+static redisReply *run_beat(struct asq__heartbeat *hb, struct asq__sync *ctx, bool force)
 {
     struct asq__process *w = hb->w;
-    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], host[256] = "", number[14][24];
+    const struct asq__keys *keys = asq__redis_keys(w->redis);
+    char key[ASQ__KEY_MAX], workers[ASQ__KEY_MAX], beats[ASQ__KEY_MAX], changes[ASQ__KEY_MAX];
+    char host[256] = "", number[14][24];
     hash_key(hb, key);
-    asq__keys_workers(asq__redis_keys(w->redis), workers);
+    asq__keys_workers(keys, workers);
+    asq__keys_beats(keys, beats);
+    asq__keys_beat_changes(keys, changes);
     gethostname(host, sizeof host - 1);
     snprintf(number[0], 24, "%ld", (long) getpid());
     snprintf(number[1], 24, "%u", w->config.capacity);
@@ -227,8 +228,6 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
     snprintf(number[11], 24, "%llu", atomic_load(&w->actors.bytes));
     snprintf(number[12], 24, "%llu", ++hb->heartbeats); /* whatever the hash had */
     snprintf(number[13], 24, "%llu", atomic_load(&w->lost_commits));
-    hb->mended = false;
-    int64_t sent = asq__now_ms();
     char stuck[ASQ__STUCK_MAX], awaits[ASQ__AWAITS_MAX];
     pthread_mutex_lock(&w->handover_lock);
     memcpy(stuck, w->stuck, sizeof stuck);
@@ -239,68 +238,112 @@ static bool send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
         atomic_store(&w->config.link->listed, 1);
     }
     hb->listed = true;
-    asq__sync_append(
+    int64_t sent_ns = asq__now_ns();
+    redisReply *r = asq__sync_cmd(
         ctx,
-        "HSET %s id %s host %s pid %s version %s client %s capacity %s partitions %s calls %s "
-        "failures %s dead_letters %s agents %s agent_bytes %s lease_time_ms %s stopping %s "
-        "classes %s knows %s awaits %s "
-        "stuck %s parked %s stack_used %s stacks_unguarded %s lost_commits %s beat %s",
-        key, w->config.id, host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3],
-        number[4], number[7], number[5], number[11], number[6], atomic_load(w->stop) ? "1" : "0",
-        hb->classes, w->knows ? w->knows : ASQ__CLASSES_ALL, awaits, stuck, number[8], number[9],
-        number[10], number[13], number[12]);
-    asq__sync_append(ctx, "PEXPIRE %s %lld", key,
-                     (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES));
-    asq__sync_append(ctx, "SADD %s %s", workers, w->config.id);
-    asq__sync_append(ctx, "HSTRLEN %s stop", key);
-    bool ok = true, stop = false;
-    redisReply *refused[HEARTBEAT_PARTS] = { NULL };
-    for (int i = 0; i < HEARTBEAT_PARTS; i++) {
-        redisReply *r = asq__sync_reply(ctx);
-        if (!r) {
-            log_unreachable(hb, asq__sync_why(ctx));
-            while (i--)
-                freeReplyObject(refused[i]);
-            return false;
-        }
-        if (r->type == REDIS_REPLY_ERROR && i != HEARTBEAT_STOP &&
-            sent - hb->last_logged_ms >= LOG_EVERY_MS) {
-            asq__process_log(
-                w, ASQ_LOG_ERROR,
-                "Redis does not take this worker's heartbeat, without which it starts no calls: %s",
-                r->str);
-            hb->last_logged_ms = sent;
-        }
-        if (i == HEARTBEAT_HASH)
-            ok = r->type == REDIS_REPLY_INTEGER;
-        if (i == HEARTBEAT_STOP) /* HSTRLEN may be refused */
-            stop = r->type == REDIS_REPLY_ERROR || r->integer == 1;
-        if (r->type == REDIS_REPLY_ERROR)
-            refused[i] = r;
-        else
-            freeReplyObject(r);
+        "EVAL %s 4 %s %s %s %s %s %s %lld %s id %s host %s pid %s version %s client %s capacity %s "
+        "partitions %s calls %s failures %s dead_letters %s agents %s agent_bytes %s "
+        "lease_time_ms %s stopping %s classes %s knows %s awaits %s stuck %s parked %s "
+        "stack_used %s stacks_unguarded %s lost_commits %s beat %s",
+        asq__script_beat, workers, key, beats, changes, w->config.id, w->client,
+        (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES), force ? "1" : "0", w->config.id,
+        host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3], number[4],
+        number[7], number[5], number[11], number[6], atomic_load(w->stop) ? "1" : "0", hb->classes,
+        w->knows ? w->knows : ASQ__CLASSES_ALL, awaits, stuck, number[8], number[9], number[10],
+        number[13], number[12]);
+    if (r && w->config.figures)
+        atomic_store(&w->config.figures->gauges.round_trip_ns, asq__now_ns() - sent_ns);
+    if (!r)
+        log_unreachable(hb, asq__sync_why(ctx));
+    return r;
+}
+
+/* Logs that Redis refuses a part of the heartbeat. The index is not needed; see beats_index.lua. */
+static void log_refused(struct asq__heartbeat *hb, const redisReply *refusal)
+{
+    int64_t now = asq__now_ms();
+    if (now - hb->last_logged_ms < LOG_EVERY_MS)
+        return;
+    asq__process_log(
+        hb->w, ASQ_LOG_ERROR,
+        "Redis does not take this worker's heartbeat, without which it starts no calls: %s",
+        refusal->str);
+    hb->last_logged_ms = now;
+}
+
+/* Takes what Redis has answered to the parts of a heartbeat. Returns whether the hash was
+ * written. */
+static bool take_parts(struct asq__heartbeat *hb, struct asq__sync *ctx, const redisReply *parts)
+{
+    size_t n = parts->type == REDIS_REPLY_ARRAY ? parts->elements : 0;
+    for (size_t i = 0; i < n && i < PARTS; i++) {
+        const redisReply *part = parts->element[i];
+        if (part->type == REDIS_REPLY_ERROR && i <= PART_LIST)
+            log_refused(hb, part);
+        if (part->type == REDIS_REPLY_ERROR)
+            mend(hb, ctx, (int) i, part);
     }
-    for (int i = 0; i < HEARTBEAT_PARTS; i++) {
-        if (refused[i])
-            mend(hb, ctx, i, refused[i]);
-        freeReplyObject(refused[i]);
+    return n > PART_HASH && parts->element[PART_HASH]->type == REDIS_REPLY_INTEGER;
+}
+
+static void take_stop(struct asq__heartbeat *hb, struct asq__sync *ctx, const redisReply *size)
+{
+    struct asq__process *w = hb->w;
+    char key[ASQ__KEY_MAX];
+    int none = 0;
+    hash_key(hb, key);
+    /* HSTRLEN may be refused */
+    if ((size->type != REDIS_REPLY_ERROR && size->integer != 1) || !is_asked_to_stop(ctx, key))
+        return;
+    if (atomic_compare_exchange_strong(w->stop, &none, 1))
+        asq__process_log(w, ASQ_LOG_INFO,
+                         "asked to stop through Redis (as-ctl stop, as-worker stop)");
+    ev_async_send(w->loop, &w->wake);
+}
+
+/* Returns whether Redis has lost the last acknowledged heartbeat, as after a failover. */
+static bool has_lost(const struct asq__heartbeat *hb, const redisReply *had)
+{
+    const redisReply *heartbeat = had->element[HAD_HEARTBEAT];
+    return hb->joined && (heartbeat->type != REDIS_REPLY_STRING ||
+                          strtoull(heartbeat->str, NULL, 10) < atomic_load(&hb->acked));
+}
+
+/* Sends a heartbeat on the thread's connection, unless another process has the id. *ret_ok: it was
+ * acknowledged. */
+static enum others send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx, bool *ret_ok)
+{
+    struct asq__process *w = hb->w;
+    int64_t sent = asq__now_ms();
+    *ret_ok = hb->mended = false;
+    redisReply *r = run_beat(hb, ctx, false);
+    enum others others = is_answer(r) ? find_others(hb, r->element[BEAT_HAD]->element) : NOBODY;
+    if (is_answer(r) && others == NOBODY && r->element[BEAT_WRITTEN]->integer == 0) {
+        freeReplyObject(r);
+        sent = asq__now_ms();
+        r = run_beat(hb, ctx, true);
     }
-    if (stop)
-        stop = is_asked_to_stop(ctx, key);
-    if (ok && !asq__process_is_alive(w))
+    if (others != NOBODY || !r || !is_answer(r) || r->elements < BEAT_ANSWERS) {
+        if (r && r->type == REDIS_REPLY_ERROR)
+            log_refused(hb, r);
+        bool answered = r != NULL;
+        freeReplyObject(r);
+        return answered ? others : UNANSWERED;
+    }
+    bool ok = *ret_ok = take_parts(hb, ctx, r->element[BEAT_PARTS]);
+    if (ok && (!asq__process_is_alive(w) || has_lost(hb, r->element[BEAT_HAD])))
         atomic_store(&hb->resumed_ms, asq__now_ms());
+    if (ok)
+        atomic_store(&hb->acked, hb->heartbeats);
     if (ok && atomic_exchange(&w->heartbeat_ms, sent) == 0)
         ev_async_send(w->loop, &w->wake); /* others can see this process now, so it may claim */
-    if (ok)
+    if (ok && (r->element[BEAT_NEWS]->integer == 1 || hb->announced < ANNOUNCED)) {
+        hb->announced++;
         announce_heartbeat(hb, ctx, (long long) hb->heartbeats);
-    if (stop) {
-        int none = 0;
-        if (atomic_compare_exchange_strong(w->stop, &none, 1))
-            asq__process_log(w, ASQ_LOG_INFO,
-                             "asked to stop through Redis (as-ctl stop, as-worker stop)");
-        ev_async_send(w->loop, &w->wake);
     }
-    return ok;
+    take_stop(hb, ctx, r->element[BEAT_STOP]);
+    freeReplyObject(r);
+    return NOBODY;
 }
 
 static void on_blocked(void *user, const char *class_name, const char *method, int64_t ms)
@@ -386,16 +429,16 @@ static void *heartbeat_thread(void *arg)
             ctx = NULL;
             log_unreachable(hb, err);
         }
-        enum others others = ctx ? find_others(hb, ctx) : UNANSWERED;
+        bool ok = false;
+        enum others others = ctx ? send_heartbeat(hb, ctx, &ok) : UNANSWERED;
         if (others == SOMEBODY) {
             atomic_store(&hb->superseded, true);
             ev_async_send(w->loop, &w->wake);
             asq__sync_free(ctx);
             return NULL;
         }
-        bool ok = others == NOBODY && send_heartbeat(hb, ctx);
-        if (others == NOBODY && hb->mended)
-            ok = send_heartbeat(hb, ctx); /* at once, before others take this process for dead */
+        if (others == NOBODY && hb->mended) /* at once, before others take this process for dead */
+            others = send_heartbeat(hb, ctx, &ok);
         bool first = ok && !hb->joined;
         char text[ASQ__TROUBLE_TEXT];
         if (ok && asq__trouble_over(&hb->unreachable, asq__now_ms(), text))
@@ -430,6 +473,11 @@ static void *heartbeat_thread(void *arg)
     else
         asq__sync_free(ctx);
     return NULL;
+}
+
+unsigned long long asq__heartbeat_acked(const struct asq__heartbeat *hb)
+{
+    return atomic_load(&hb->acked);
 }
 
 bool asq__heartbeat_has_begun(const struct asq__heartbeat *hb)

@@ -1,8 +1,8 @@
 /*
  * heartbeat.h: this process's own heartbeat, raised every third of the lease time by a thread that
- * user code cannot block, on a connection of its own. Each heartbeat is also announced on the
- * channel of workers, so that its time does not depend on when another worker polls. An orderly end
- * takes the process out of the list of workers.
+ * user code cannot block, on a connection of its own. The first heartbeats, and those that tell of
+ * a change, are also announced on the channel of workers, so that others look at once. An orderly
+ * end takes the process out of the list of workers.
  */
 #ifndef ASQ_WORKER_HEARTBEAT_H
 #define ASQ_WORKER_HEARTBEAT_H
@@ -25,7 +25,10 @@ void asq__heartbeat_free(struct asq__heartbeat *hb);
 
 /* Returns whether Redis has acknowledged a heartbeat. */
 bool asq__heartbeat_has_begun(const struct asq__heartbeat *hb);
-/* Time when the first heartbeat after a gap was acknowledged; monotonic, 0: there was no gap. */
+/* Number of the last heartbeat that Redis has acknowledged; 0: none. */
+unsigned long long asq__heartbeat_acked(const struct asq__heartbeat *hb);
+/* Time when the first heartbeat was acknowledged after a gap, or after Redis had lost some;
+ * monotonic, 0: never. */
 int64_t asq__heartbeat_resumed_ms(const struct asq__heartbeat *hb);
 /* Place of another live process with the same id. NULL: there is none. */
 const char *asq__heartbeat_other(const struct asq__heartbeat *hb);

@@ -15,11 +15,14 @@ bool asq__leave(struct asq__sync *ctx, const struct asq__keys *keys, const char 
                 const char *client, char *err, size_t errlen)
 {
     char workers[ASQ__KEY_MAX], key[ASQ__KEY_MAX], channel[ASQ__KEY_MAX];
+    char beats[ASQ__KEY_MAX], changes[ASQ__KEY_MAX];
     asq__keys_workers(keys, workers);
     asq__keys_worker(keys, id, key);
     asq__keys_channel(keys, "workers", channel);
-    redisReply *r =
-        asq__sync_cmd(ctx, "EVAL %s 2 %s %s %s %s", asq__script_leave, workers, key, id, client);
+    asq__keys_beats(keys, beats);
+    asq__keys_beat_changes(keys, changes);
+    redisReply *r = asq__sync_cmd(ctx, "EVAL %s 4 %s %s %s %s %s %s", asq__script_leave, workers,
+                                  key, beats, changes, id, client);
     bool gone = r && r->type == REDIS_REPLY_INTEGER;
     if (!gone)
         snprintf(err, errlen, "%s", r ? asq__reply_text(r) : asq__sync_why(ctx));

@@ -3,7 +3,7 @@
  * (heartbeat.c) and the heartbeats of the other workers of the namespace (peers.c).
  *
  * The loop looks every third of the lease time, and whenever another worker announces a change: it
- * reads the set of workers and their heartbeats (fields.h), then the leases that matter
+ * reads what has changed of the workers (peer_refresh.h), then the leases that matter
  * (lease_refresh.h), and decides. A worker is dead when its heartbeat has not moved for a lease
  * time by the monotonic clock of this process, whose own heartbeat was acknowledged all that time.
  * A worker whose hash is gone is dead at once, unless Redis was away, when hashes expire: then it
@@ -15,11 +15,9 @@
 
 #include "asqueue.h"
 #include "redis/conn.h"
-#include "redis/fields.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
 #include "redis/refusal.h"
-#include "redis/reply.h"
 #include "redis/timer.h"
 #include "value/clock.h"
 #include "value/list.h"
@@ -36,6 +34,7 @@
 #include "worker/needs.h"
 #include "worker/partition.h"
 #include "worker/pause.h"
+#include "worker/peer_refresh.h"
 #include "worker/peers.h"
 #include "worker/core/ownership.h"
 #include "worker/process.h"
@@ -44,7 +43,6 @@
 #include "worker/takeover.h"
 
 enum {
-    LOG_EVERY_MS = 60000,
     BURY_LEASES = 3,      /* lease times of death, for a worker whose hash is gone */
     BURY_LEASES_HASH = 20 /* the same where the hash stays but the heartbeat does not move */
 };
@@ -59,39 +57,48 @@ struct asq__members {
     bool refresh_failed;
     bool leases_asked; /* the refresh under way has come to the leases */
     bool read_all;     /* the next one reads all leases */
+    struct asq__peer_refresh look;
+    char announced[ASQ_MAX_ID + 32]; /* an unknown worker that has announced a heartbeat; or "" */
     struct asq__lease_refresh leases;
     struct asq__placed placed; /* as of the last decision */
-    int64_t resumed_ms;        /* asq__heartbeat_resumed_ms() as of the last decision */
+    int64_t resumed_ms;        /* resumed_ms() as of the last decision */
     bool forgotten;            /* Redis has forgotten the script by which this process refreshes */
     bool decided;              /* the first decision was made */
     struct asq__heartbeat *heartbeat;
-    int64_t time_asked_ms;  /* time of sending TIME */
-    int64_t last_logged_ms; /* last line about workers that cannot be listed */
 };
 
 /* ---- deciding ---- */
 
+/* Returns since when Redis takes heartbeats; 0: since ever. While it took none of this process, it
+ * took none of the others, and what it has lost of this one, it may have lost of them. */
+static int64_t resumed_ms(const struct asq__members *m)
+{
+    int64_t resumed = asq__heartbeat_resumed_ms(m->heartbeat);
+    return resumed > m->look.lost_ms ? resumed : m->look.lost_ms;
+}
+
 /* Returns when a worker counts as dead if its heartbeat does not move any more. */
 static int64_t overdue_ms(const struct asq__members *m, const struct asq__peer *p)
 {
-    /* While Redis took no heartbeat of this process, it took none of theirs. */
-    int64_t resumed_ms = asq__heartbeat_resumed_ms(m->heartbeat);
-    int64_t moved_ms = p->moved_ms > resumed_ms ? p->moved_ms : resumed_ms;
-    return moved_ms + m->w->config.lease_time_ms;
+    int64_t resumed = resumed_ms(m);
+    return (p->moved_ms > resumed ? p->moved_ms : resumed) + m->w->config.lease_time_ms;
 }
 
 /* Returns when a worker without a hash counts as dead. While Redis took no heartbeats, hashes of
  * live workers may have expired. */
 static int64_t absent_ms(const struct asq__members *m)
 {
-    int64_t resumed_ms = asq__heartbeat_resumed_ms(m->heartbeat);
-    return resumed_ms ? resumed_ms + m->w->config.lease_time_ms : 0;
+    int64_t resumed = resumed_ms(m);
+    return resumed ? resumed + m->w->config.lease_time_ms : 0;
 }
 
+/* Returns whether a worker is alive. Heartbeats in the index are known as of the last look. */
 static bool is_alive(const struct asq__members *m, const struct asq__peer *p, int64_t now)
 {
+    int64_t known_ms = p->indexed ? m->look.asked_ms : now;
     return p->listed && p->whole &&
-           (!asq__process_is_alive(m->w) || now < (p->present ? overdue_ms(m, p) : absent_ms(m)));
+           (!asq__process_is_alive(m->w) ||
+            (p->present ? known_ms < overdue_ms(m, p) : now < absent_ms(m)));
 }
 
 /* Refreshes once more after a worker has proved itself alive, because decisions may have ignored
@@ -113,6 +120,8 @@ bool asq__members_on_announcement(struct asq__members *m, const char *payload, s
         return false;
     struct asq__peer *p = asq__peers_find(&m->peers, id + 1);
     bool news = !p || (p->whole && !p->proven);
+    if (!p)
+        snprintf(m->announced, sizeof m->announced, "%s", id + 1);
     if (p)
         refresh_once_more(m, asq__peer_see_heartbeat(p, number));
     if (news)
@@ -148,6 +157,7 @@ static void bury(struct asq__node *node, void *user)
     struct asq__redis *redis = m->w->redis;
     int64_t now = asq__now_ms(), lease_ms = m->w->config.lease_time_ms;
     char workers[ASQ__KEY_MAX], key[ASQ__KEY_MAX], heartbeat[24] = "";
+    char beats[ASQ__KEY_MAX], changes[ASQ__KEY_MAX];
     if (p->lease_time_ms > lease_ms)
         lease_ms = p->lease_time_ms;
     if (!p->listed || !asq__process_is_alive(m->w) || is_self(m, p) ||
@@ -157,10 +167,12 @@ static void bury(struct asq__node *node, void *user)
         snprintf(heartbeat, sizeof heartbeat, "%lld", p->heartbeat);
     asq__keys_workers(asq__redis_keys(redis), workers);
     asq__keys_worker(asq__redis_keys(redis), p->id, key);
+    asq__keys_beats(asq__redis_keys(redis), beats);
+    asq__keys_beat_changes(asq__redis_keys(redis), changes);
     asq__process_log_some(m->w, ASQ_LOG_INFO, "worker %s is dead; it leaves the list of workers",
                           p->id);
-    asq__conn_cmd(asq__redis_home(redis), NULL, NULL, "EVAL", asq__script_bury, "2", workers, key,
-                  p->id, heartbeat, NULL);
+    asq__conn_cmd(asq__redis_home(redis), NULL, NULL, "EVAL", asq__script_bury, "4", workers, key,
+                  beats, changes, p->id, heartbeat, NULL);
     p->moved_ms = now; /* if it is still listed, it is not tried again at once */
 }
 
@@ -248,6 +260,8 @@ static void note_first_overdue(struct asq__node *node, void *user)
     struct live *live = user;
     const struct asq__peer *p = ASQ__CONTAINER(node, struct asq__peer, node);
     int64_t due_ms = overdue_ms(live->m, p);
+    if (p->indexed && due_ms > live->m->look.asked_ms && due_ms <= live->now)
+        due_ms = live->now + 1; /* overdue since the look, which a new one has to confirm */
     if (due_ms > live->now && due_ms < live->overdue_ms)
         live->overdue_ms = due_ms;
 }
@@ -358,14 +372,14 @@ static void place(struct asq__members *m, struct asq__candidates *c)
 static void read_leases(struct asq__members *m)
 {
     struct asq__candidates c;
-    int64_t resumed_ms = asq__heartbeat_resumed_ms(m->heartbeat);
+    int64_t resumed = resumed_ms(m);
     bool found = find_candidates(m, &c, asq__now_ms());
     bool alike = found && c.nkinds == 1;
     m->leases_asked = true;
     if (alike)
         place(m, &c);
-    m->read_all |= resumed_ms != m->resumed_ms; /* others may have taken any of its partitions */
-    m->resumed_ms = resumed_ms;
+    m->read_all |= resumed != m->resumed_ms; /* others may have taken any of its partitions */
+    m->resumed_ms = resumed;
     m->answers = 1;
     m->refresh_failed |= !asq__lease_refresh(&m->leases, m->read_all || !alike,
                                              found ? (uint32_t) c.n : 1, &m->answers);
@@ -373,10 +387,27 @@ static void read_leases(struct asq__members *m)
     on_refresh_answered(m);
 }
 
+/* Has all workers read when one announces heartbeats, but is not in the index, as those of an older
+ * asqueue. */
+static void look_for_announced(struct asq__members *m)
+{
+    if (*m->announced && !asq__peers_find(&m->peers, m->announced)) {
+        asq__peer_refresh_all(&m->look);
+        m->refresh_again = true;
+    }
+    *m->announced = '\0';
+}
+
 static void on_refresh_answered(struct asq__members *m)
 {
     if (--m->answers)
         return;
+    if (!m->refresh_failed && !m->leases_asked) {
+        asq__peer_refresh_done(&m->look);
+        look_for_announced(m);
+        refresh_once_more(m, m->look.proved);
+        m->look.proved = false;
+    }
     if (!m->leases_asked && !m->refresh_failed && !m->stopped && !m->w->stopping) {
         read_leases(m);
         return;
@@ -396,89 +427,15 @@ static void on_refresh_answered(struct asq__members *m)
     }
 }
 
-static const char *const peer_fields[ASQ__PEER_FIELDS] = { [ASQ__PEER_HEARTBEAT] = "beat",
-                                                           [ASQ__PEER_CAPACITY] = "capacity",
-                                                           [ASQ__PEER_STOPPING] = "stopping",
-                                                           [ASQ__PEER_LEASE_TIME] = "lease_time_ms",
-                                                           [ASQ__PEER_ID] = "id",
-                                                           [ASQ__PEER_CLIENT] = "client",
-                                                           [ASQ__PEER_HOST] = "host",
-                                                           [ASQ__PEER_PID] = "pid",
-                                                           [ASQ__PEER_KNOWS] = "knows" };
-
-static void on_peer(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__peer *p = user;
-    struct asq__members *m = p->owner;
-    (void) c;
-    if (has_arrived(m, reply, asq__fields_arrived(reply, 1))) {
-        const redisReply *fields = asq__fields_of(reply, 0, ASQ__PEER_FIELDS);
-        if (fields)
-            refresh_once_more(m, asq__peer_see(p, fields->element));
-        else
-            p->present = false; /* not the hash of a worker; others are still seen */
-    }
-    on_refresh_answered(m);
-}
-
-static void on_time(struct asq__conn *c, const redisReply *reply, void *user)
+static void on_peers(void *user, const redisReply *reply, bool arrived)
 {
     struct asq__members *m = user;
-    (void) c;
-    asq__redis_take_time(m->w->redis, reply, m->time_asked_ms);
-    on_refresh_answered(m);
-}
-
-static void drop_member(struct asq__members *m, const redisReply *id)
-{
-    char key[ASQ__KEY_MAX];
-    asq__keys_workers(asq__redis_keys(m->w->redis), key);
-    const char *argv[] = { "SREM", key, id->str };
-    size_t lens[] = { 4, strlen(key), id->len };
-    asq__conn_argv(asq__redis_home(m->w->redis), NULL, NULL, 3, argv, lens);
-}
-
-static void on_members(struct asq__conn *c, const redisReply *reply, void *user)
-{
-    struct asq__members *m = user;
-    struct asq__process *w = m->w;
-    char key[ASQ__KEY_MAX];
-    if (!reply || reply->type != REDIS_REPLY_ARRAY) {
-        if (reply && asq__now_ms() - m->last_logged_ms >= LOG_EVERY_MS) {
-            asq__keys_workers(asq__redis_keys(w->redis), key);
-            asq__process_log(
-                w, ASQ_LOG_ERROR,
-                "the workers cannot be listed, and no partitions claimed or handed over: %s: %s",
-                key, asq__reply_text(reply));
-            m->last_logged_ms = asq__now_ms();
-        }
-        m->refresh_failed = true;
-        on_refresh_answered(m);
-        return;
-    }
-    asq__peers_unlist(&m->peers);
-    for (size_t i = 0; i < reply->elements; i++) {
-        if (reply->element[i]->type != REDIS_REPLY_STRING)
-            continue;
-        if (!asq__peer_may_be_called(reply->element[i])) {
-            drop_member(m, reply->element[i]);
-            continue;
-        }
-        struct asq__peer *p = asq__peers_list(&m->peers, reply->element[i]->str, m);
-        asq__keys_worker(asq__redis_keys(w->redis), reply->element[i]->str, key);
-        if (p && asq__fields_ask(c, asq__redis_home_scripts(w->redis), on_peer, p, key,
-                                 ASQ__PEER_FIELDS, peer_fields) == 0)
-            m->answers++;
-    }
-    m->time_asked_ms = asq__now_ms();
-    if (asq__conn_cmd(c, on_time, m, "TIME", NULL) == 0)
-        m->answers++;
+    has_arrived(m, reply, arrived);
     on_refresh_answered(m);
 }
 
 void asq__members_refresh(struct asq__members *m)
 {
-    char key[ASQ__KEY_MAX];
     asq__redis_refresh_meta(m->w->redis);
     if (m->refreshing) {
         m->refresh_again = true;
@@ -487,13 +444,12 @@ void asq__members_refresh(struct asq__members *m)
     /* Before its first heartbeat, others would take what it claims for ownerless. */
     if (m->stopped || !asq__heartbeat_has_begun(m->heartbeat) || !asq__redis_is_up(m->w->redis))
         return;
-    asq__keys_workers(asq__redis_keys(m->w->redis), key);
-    if (asq__conn_cmd(asq__redis_home(m->w->redis), on_members, m, "SMEMBERS", key, NULL) < 0)
+    m->answers = 0;
+    if (!asq__peer_refresh(&m->look))
         return;
     asq__pause_read(m->w, false); /* whose announcement may have been missed */
     m->refreshing = true;
     m->refresh_failed = m->leases_asked = false;
-    m->answers = 1;
 }
 
 void asq__members_heartbeat(struct asq__members *m)
@@ -545,6 +501,12 @@ int asq__members_new(struct asq__process *w, struct asq__members **ret)
         free(m);
         return rc;
     }
+    m->look = (struct asq__peer_refresh){ .w = w,
+                                          .peers = &m->peers,
+                                          .heartbeat = m->heartbeat,
+                                          .answered = on_peers,
+                                          .user = m,
+                                          .answers = &m->answers };
     asq__lease_refresh_init(&m->leases, w);
     m->leases.answered = on_leases;
     m->leases.user = m;
@@ -563,6 +525,7 @@ void asq__members_start(struct asq__members *m)
             asq__process_fail(m->w, ASQ_ESYS, "the heartbeat's thread cannot be started");
     }
     m->read_all = true;
+    asq__peer_refresh_all(&m->look); /* it may be another Redis, or one that has lost its tail */
     double tick_s = (double) m->w->config.lease_time_ms / 3000;
     asq__timer_restart(m->w->loop, &m->tick, tick_s, tick_s);
     asq__members_refresh(m);

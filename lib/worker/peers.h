@@ -27,6 +27,10 @@ struct asq__peer {
     int64_t lease_time_ms; /* lease time in its hash */
     int64_t moved_ms;      /* time when the heartbeat was last seen to move */
     bool seen, listed, present, stopping;
+    bool indexed;                   /* the index of heartbeats has it, with */
+    int64_t indexed_ms;             /* the time of its last heartbeat, by Redis */
+    bool index_stands;              /* which was the same at the last look */
+    uint32_t read_round, due_round; /* looks that have read its hash, and that read it; 0: none */
     bool whole;       /* hash once had all that a worker writes; counts for nothing before */
     bool proven;      /* heartbeat has moved since: partitions are handed over to it */
     bool missed;      /* was found dead, with `missed_heartbeat`, and has sent none since */

@@ -55,14 +55,20 @@ static int owned(void)
         "end return n");
 }
 
+/* Returns how often processes have looked at the others: each look asks for the size of the set. */
+static int64_t looks(void)
+{
+    return runs("scard");
+}
+
 /* Returns whether the next looks at the other workers read fewer leases than one look at all of
- * them. Each look asks for the time once. */
+ * them. */
 static bool few_leases_are_read(void)
 {
-    int64_t times = runs("time"), reads = runs("hmget");
+    int64_t before = looks(), reads = runs("hmget");
 
-    sup_wait_until(runs("time") >= times + LOOKS);
-    return (runs("hmget") - reads) / (runs("time") - times) < PARTITIONS / 2;
+    sup_wait_until(looks() >= before + LOOKS);
+    return (runs("hmget") - reads) / (looks() - before) < PARTITIONS / 2;
 }
 
 /* All processes together read each lease about once in the time between two looks. Something may
@@ -85,11 +91,11 @@ END_TEST
  * all empty. */
 static bool the_next_looks_are_at_enough(void)
 {
-    int64_t times = runs("time"), asked = runs("xinfo|stream");
+    int64_t before = looks(), asked = runs("xinfo|stream");
 
-    sup_wait_until(runs("time") >= times + LOOKS);
+    sup_wait_until(looks() >= before + LOOKS);
     asked = runs("xinfo|stream") - asked;
-    return asked / (runs("time") - times) >= MANY / OWN_LOOKS - MANY / OWN_LOOKS / 8;
+    return asked / (looks() - before) >= MANY / OWN_LOOKS - MANY / OWN_LOOKS / 8;
 }
 
 /* A stream at its end takes no calls until its owner finds out. */
@@ -103,6 +109,30 @@ START_TEST(few_looks_ask_for_the_ends_of_all_streams_however_many_there_are)
 }
 END_TEST
 
+/* Returns whether the next looks at the other workers are by the index of heartbeats. */
+static bool no_list_is_read(void)
+{
+    int64_t before = looks(), lists = runs("smembers");
+
+    sup_wait_until(looks() >= before + LOOKS);
+    return runs("smembers") == lists;
+}
+
+/* Otherwise the commands would grow with the square of the number of workers. */
+START_TEST(a_look_does_not_read_all_workers)
+{
+    const char *const ids[WORKERS] = { "a", "b", "c", "d" };
+    pid_t w[WORKERS];
+
+    for (int i = 0; i < WORKERS; i++)
+        w[i] = worker(ids[i]);
+    sup_wait_until(owned() == PARTITIONS);
+    sup_wait_until(no_list_is_read());
+    for (int i = 0; i < WORKERS; i++)
+        load_worker_stop(w[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("idle");
@@ -113,6 +143,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, a_look_does_not_read_all_leases);
     tcase_add_test(t, few_looks_ask_for_the_ends_of_all_streams_however_many_there_are);
+    tcase_add_test(t, a_look_does_not_read_all_workers);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

@@ -4,6 +4,7 @@
  */
 #include "load.h"
 #include "support/file_lines.h"
+#include "support/server_clock.h"
 #include "support/suite.h"
 #include "worker/core/place.h"
 
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static sup_redis *redis;
@@ -361,6 +363,168 @@ START_TEST(a_hash_that_has_expired_while_redis_was_away_is_no_death)
 }
 END_TEST
 
+/* A heartbeat as workers sent it before there was an index of heartbeats. */
+static void beat_as_before(const char *id, int beat)
+{
+    sup_redis_do(redis,
+                 "HSET asq:{default}:worker:%s id %s host h pid 1 client 0123456789abcdef "
+                 "capacity 4 lease_time_ms 300 stopping 0 beat %d",
+                 id, id, beat);
+    sup_redis_do(redis, "PEXPIRE asq:{default}:worker:%s 3000", id);
+    sup_redis_do(redis, "SADD asq:{default}:workers %s", id);
+    char *text = sup_format("+%d %s", beat, id);
+    sup_redis_do(redis, "PUBLISH asq:{default}:c:workers %s", text);
+    free(text);
+}
+
+/* A rolling update: the worker gets partitions while it sends heartbeats, and loses them when it
+ * does not. The second time the index has as many workers as the set, though not the same. */
+START_TEST(a_worker_of_before_the_index_is_seen)
+{
+    pid_t w = worker("w");
+    int beat = 0;
+
+    sup_wait_until(owned_by("w.0") == PARTITIONS);
+    while (owned_by("w.0") == PARTITIONS) {
+        ck_assert_int_lt(beat, 2000);
+        if (_i == 1)
+            sup_redis_do(redis, "ZADD asq:{default}:beats %lld stale",
+                         (long long) time(NULL) * 1000);
+        beat_as_before("before", ++beat);
+        sup_sleep_ms(20);
+    }
+    sup_wait_until(owned_by("w.0") == PARTITIONS);
+    check_serves();
+    load_worker_stop(w);
+}
+END_TEST
+
+/* Has both workers look at each other. */
+static void have_them_look(void)
+{
+    long long beat = sup_redis_int(redis, "HGET asq:{default}:worker:a.0 beat");
+
+    sup_redis_do(redis, "PUBLISH asq:{default}:c:workers x");
+    sup_wait_until(sup_redis_int(redis, "HGET asq:{default}:worker:a.0 beat") != beat);
+}
+
+static bool index_is_whole(void)
+{
+    return sup_redis_int(redis,
+                         "EVAL %s 3 asq:{default}:workers asq:{default}:beats "
+                         "asq:{default}:beats:changes",
+                         "local n, at = redis.call('SCARD', KEYS[1]), redis.call('TIME')[1] * 1000 "
+                         "for _, key in ipairs({KEYS[2], KEYS[3]}) do "
+                         "if redis.call('TYPE', key).ok ~= 'zset' then return 0 end "
+                         "if redis.call('ZCOUNT', key, 1000, at + 1000) ~= "
+                         "redis.call('ZCARD', key) then return 0 end end "
+                         "return redis.call('ZCARD', KEYS[2]) == n and 1 or 0") == 1;
+}
+
+static const char *const index_harms[] = {
+    "DEL asq:{default}:beats",
+    "DEL asq:{default}:beats:changes",
+    "SET asq:{default}:beats x",
+    "SET asq:{default}:beats:changes x",
+    "ZADD asq:{default}:beats 1 b.0", /* silent for long, it seems */
+    "ZADD asq:{default}:beats inf b.0",
+    "ZREM asq:{default}:beats b.0",
+    "ZADD asq:{default}:beats 1 ghost",
+    "ZADD asq:{default}:beats:changes inf b.0",
+    "ZADD asq:{default}:beats:changes -inf ghost",
+};
+
+START_TEST(a_harmed_index_moves_no_partitions_and_heals)
+{
+    int64_t before[PARTITIONS];
+    pid_t a, b;
+
+    lease_ms = 6000; /* long enough that no worker is found dead on a busy machine */
+    a = worker("a");
+    b = worker("b");
+    sup_wait_until(are_placed("a.0", "b.0"));
+    await_beats("b.0", 2);
+    read_epochs(before);
+    for (int i = 0; i < 10; i++) {
+        sup_redis_do(redis, index_harms[_i]);
+        have_them_look();
+    }
+    sup_wait_until(index_is_whole());
+    check_epochs(before);
+    load_worker_stop(a);
+    load_worker_stop(b);
+}
+END_TEST
+
+/* As after a failover to a replica that was behind: while Redis loses heartbeats of this worker,
+ * the silence of another one proves nothing. */
+START_TEST(nobody_is_dead_while_redis_loses_heartbeats)
+{
+    int64_t before[PARTITIONS], until;
+    pid_t a, b;
+
+    lease_ms = 2000;
+    a = worker("a");
+    b = worker("b");
+    sup_wait_until(are_placed("a.0", "b.0"));
+    await_beats("a.0", 2);
+    read_epochs(before);
+    load_signal(b, SIGSTOP);
+    until = sup_now_ms() + 2 * lease_ms;
+    while (sup_now_ms() < until) {
+        sup_redis_do(redis, "HSET asq:{default}:worker:a.0 beat 0");
+        sup_redis_do(redis, "PUBLISH asq:{default}:c:workers x");
+        sup_sleep_ms(20);
+    }
+    check_epochs(before);
+    load_signal(b, SIGCONT);
+    load_worker_stop(b);
+    load_worker_stop(a);
+}
+END_TEST
+
+/* A worker is found dead in its time, and no other one, whatever the clock of Redis is set to. */
+START_TEST(the_clock_of_redis_may_be_set)
+{
+    static const int64_t hours[] = { 1, 0, -1, 0 };
+    int64_t before[PARTITIONS];
+    pid_t a, b;
+
+    lease_ms = 4000;
+    a = worker("a");
+    b = worker("b");
+    sup_wait_until(are_placed("a.0", "b.0"));
+    await_beats("b.0", 2);
+    read_epochs(before);
+    for (size_t i = 0; i < sizeof hours / sizeof *hours; i++) {
+        sup_clock_set(hours[i] * 3600000);
+        for (int k = 0; k < 5; k++)
+            have_them_look();
+        await_beats("b.0", 2);
+        have_them_look();
+    }
+    check_epochs(before);
+    load_signal(b, SIGSTOP);
+    sup_clock_set(-3600000); /* its last heartbeat is in the future now */
+    sup_wait_until(owned_by("a.0") == PARTITIONS);
+    load_signal(b, SIGCONT);
+    load_worker_stop(b);
+    load_worker_stop(a);
+}
+END_TEST
+
+static void set_up_clock(void)
+{
+    sup_clock_start();
+    set_up();
+}
+
+static void tear_down_clock(void)
+{
+    tear_down();
+    sup_clock_stop();
+}
+
 START_TEST(the_owner_of_a_lease_is_put_right)
 {
     int64_t before[PARTITIONS];
@@ -400,8 +564,16 @@ int main(void)
     tcase_add_test(t, what_is_written_over_a_heartbeat_moves_no_partitions);
     tcase_add_test(t, a_hash_that_has_expired_while_redis_was_away_is_no_death);
     tcase_add_test(t, the_owner_of_a_lease_is_put_right);
+    tcase_add_loop_test(t, a_worker_of_before_the_index_is_seen, 0, 2);
+    tcase_add_loop_test(t, a_harmed_index_moves_no_partitions_and_heals, 0,
+                        sizeof index_harms / sizeof index_harms[0]);
+    tcase_add_test(t, nobody_is_dead_while_redis_loses_heartbeats);
     tcase_add_loop_test(t, a_worker_heals_what_its_heartbeat_needs, 0,
                         sizeof harms / sizeof harms[0]);
+    suite_add_tcase(s, t);
+    t = tcase_create("clock");
+    tcase_add_checked_fixture(t, set_up_clock, tear_down_clock);
+    tcase_add_test(t, the_clock_of_redis_may_be_set);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }
