@@ -432,6 +432,15 @@ struct asq__cluster_node *asq__cluster_node_of(const struct asq__cluster *c, uin
     return c->moving[slot] ? NULL : node_at(c, c->owner[slot]);
 }
 
+struct asq__cluster_node *asq__cluster_node_with(const struct asq__cluster *c,
+                                                 const struct asq__conn *conn)
+{
+    for (size_t i = 0; i < c->in_use; i++)
+        if (c->nodes[i] && c->nodes[i]->conn == conn)
+            return c->nodes[i];
+    return NULL;
+}
+
 uint32_t asq__cluster_first_unserved(const struct asq__cluster *c)
 {
     for (uint32_t i = 0; i < ASQ__SLOTS; i++)

@@ -94,6 +94,9 @@ void asq__cluster_set_loop(struct asq__cluster *c, struct ev_loop *loop);
 void asq__cluster_want(struct asq__cluster *c, uint16_t slot);
 /* Returns the node to which commands for a wanted slot may be sent; NULL: none now. */
 struct asq__cluster_node *asq__cluster_node_of(const struct asq__cluster *c, uint16_t slot);
+/* Returns the node with this connection for commands, also while its slots move; NULL: none. */
+struct asq__cluster_node *asq__cluster_node_with(const struct asq__cluster *c,
+                                                 const struct asq__conn *conn);
 /* Returns whether each wanted slot has a node, with its connections up. */
 bool asq__cluster_is_up(const struct asq__cluster *c);
 /* Returns the first wanted slot without a node; ASQ__SLOTS: there is none. */

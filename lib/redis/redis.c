@@ -280,12 +280,7 @@ struct asq__cluster_node *asq__redis_node_with(struct asq__redis *r, const struc
 {
     if (c == r->one.conn)
         return &r->one;
-    for (uint32_t p = 0; p < r->nslots; p++) {
-        struct asq__cluster_node *node = asq__cluster_node_of(r->cluster, r->slots[p]);
-        if (node && node->conn == c)
-            return node;
-    }
-    return NULL;
+    return r->cluster ? asq__cluster_node_with(r->cluster, c) : NULL;
 }
 
 void asq__redis_find_later(struct asq__redis *r)

@@ -337,6 +337,29 @@ START_TEST(a_slot_that_moves_is_followed_and_no_command_is_done_twice)
 }
 END_TEST
 
+/* The reply of a command finds its node, though a map that is out of date gives the slots away. */
+START_TEST(a_node_is_found_by_its_connection_while_its_slots_move)
+{
+    char *text = sup_cluster_url(nodes, 1);
+    open_cluster(text);
+    free(text);
+    want_counters();
+    run_until(all_have_done(5));
+    sup_wait_until(all_ended());
+    struct asq__cluster_node *node = asq__cluster_node_of(cluster, counters[0].slot);
+    struct asq__conn *conn = node->conn;
+    for (int i = 0; i < COUNTERS; i++)
+        if (asq__cluster_node_of(cluster, counters[i].slot) == node) {
+            text = sup_format("MOVED %u 127.0.0.1:%d", counters[i].slot, sup_free_port());
+            asq__cluster_redirected(cluster, node, text);
+            free(text);
+        }
+    ck_assert_ptr_null(asq__cluster_node_of(cluster, counters[0].slot));
+    ck_assert_ptr_eq(asq__cluster_node_with(cluster, conn), node);
+    close_cluster();
+}
+END_TEST
+
 START_TEST(the_map_follows_moves_that_no_command_has_met)
 {
     char *text = sup_cluster_url(nodes, 1);
@@ -492,6 +515,7 @@ int main(void)
                  all_slots_are_found_through_the_one_host_that_answers,
                  a_slot_that_is_wanted_later_has_its_node_at_once,
                  a_slot_that_moves_is_followed_and_no_command_is_done_twice,
+                 a_node_is_found_by_its_connection_while_its_slots_move,
                  the_map_follows_moves_that_no_command_has_met,
                  pushes_are_heard_again_when_a_slot_has_moved_or_a_connection_was_lost,
                  a_subscription_that_is_refused_is_answered, a_server_without_a_cluster_says_so,
