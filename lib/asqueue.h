@@ -761,6 +761,31 @@ ASQ_API int asq_unschedule(asq_agent *agent, const char *name);
  * ASQ_ETIMEOUT, ASQ_ECLOSED, ASQ_ENOTSUP (inside a method). */
 ASQ_API int asq_schedules(asq *h, const char *agent_id, asq_value **ret);
 
+/* Size of a place where a page of a list begins, with its NUL. */
+#define ASQ_CURSOR_SIZE 48
+/* Chooses the timers of a page. Set it up with ASQ_SCHEDULES_OPTIONS_INIT. */
+typedef struct asq_schedules_options {
+    size_t size;             /* sizeof: set by ASQ_SCHEDULES_OPTIONS_INIT */
+    const char *agent_id;    /* NULL: of all agents */
+    const char *prefix;      /* beginning of the agents' ids; NULL: any */
+    const char *name_prefix; /* beginning of the timers' names; NULL: any */
+    const char *from;        /* where the page begins; NULL: with the timer that is due first */
+    size_t limit;            /* timers in the page; 0: 100 */
+    int64_t timeout_ms;      /* how long to search for them; 0: 1000 */
+} asq_schedules_options;
+#define ASQ_SCHEDULES_OPTIONS_INIT                                                                 \
+    {                                                                                              \
+        .size = sizeof(asq_schedules_options)                                                      \
+    }
+/* Lists a page of timers, those that are due first first, as maps like those of asq_schedules.
+ * options NULL: the first 100 of all. ret_next gets the `from` of the next page, "" at the end. A
+ * page ends when it has its limit, or after timeout_ms, perhaps without a timer, and takes memory
+ * and time for itself alone, however many timers there are. One that fires between two pages may
+ * come twice, or be missed. Errors: those of asq_schedules, ASQ_ENOTSUP also in local mode,
+ * ASQ_EVERSION (options of another version), ASQ_EINVAL (`from` is no such place, the id). */
+ASQ_API int asq_schedules_page(asq *h, const asq_schedules_options *options, asq_value **ret,
+                               char ret_next[ASQ_CURSOR_SIZE]);
+
 /* ------------------------------------------------------------------------------------------------
  * Signals
  *
@@ -1427,7 +1452,6 @@ ASQ_API int asq_agents_each(asq *h, const char *class_name, const char *prefix, 
  * limit, and may have some hundred more, or after timeout_ms, perhaps without an agent. In memory
  * and time for the page alone. Errors: ASQ_EINVAL (`from` is no such place, the prefix, or limit
  * 0). */
-#define ASQ_CURSOR_SIZE 48
 ASQ_API int asq_agents_page(asq *h, const char *class_name, const char *prefix, const char *from,
                             size_t limit, int64_t timeout_ms, asq_value **ret,
                             char ret_next[ASQ_CURSOR_SIZE]);

@@ -110,14 +110,15 @@ static int ask_window(struct window *w)
 
 int asq__admin_each(asq *h, const struct asq__each *each, int64_t deadline_ms)
 {
+    uint32_t end = each->end ? each->end : each->partitions;
     int rc = 0;
-    for (uint32_t next = 0; rc == 0 && next < each->partitions;) {
+    for (uint32_t next = each->first; rc == 0 && next < end;) {
         struct window *w = calloc(1, sizeof *w);
         if (!w)
             return asq__fail_memory(h);
         w->h = h;
         w->each = each;
-        for (; w->n < AT_ONCE && next < each->partitions; w->n++)
+        for (; w->n < AT_ONCE && next < end; w->n++)
             w->ones[w->n] = (struct one){ .window = w, .partition = next++ };
         if (deadline_ms > 0)
             asq__admin_extend(h, deadline_ms);

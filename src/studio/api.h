@@ -76,6 +76,8 @@ void as_api_failures(const struct as_call *c, struct as_answer *a);
 void as_api_failures_summary(const struct as_call *c, struct as_answer *a);
 void as_api_dead(const struct as_call *c, struct as_answer *a);
 void as_api_dead_letter(const struct as_call *c, struct as_answer *a);
+/* api_timers.c */
+void as_api_timers(const struct as_call *c, struct as_answer *a);
 /* api_traces.c; both need no handle. */
 void as_api_traces(const struct as_call *c, struct as_answer *a);
 void as_api_trace(const struct as_call *c, struct as_answer *a);
@@ -83,6 +85,7 @@ void as_api_trace(const struct as_call *c, struct as_answer *a);
 void as_api_call_method(const struct as_call *c, struct as_answer *a);
 void as_api_create(const struct as_call *c, struct as_answer *a);
 void as_api_delete(const struct as_call *c, struct as_answer *a);
+void as_api_unschedule(const struct as_call *c, struct as_answer *a);
 void as_api_cancel(const struct as_call *c, struct as_answer *a);
 void as_api_dead_retry(const struct as_call *c, struct as_answer *a);
 void as_api_dead_drop(const struct as_call *c, struct as_answer *a);

@@ -219,6 +219,26 @@ void as_api_delete(const struct as_call *c, struct as_answer *a)
     asq_agent_free(agent);
 }
 
+void as_api_unschedule(const struct as_call *c, struct as_answer *a)
+{
+    const char *name;
+    asq_agent *agent;
+    if (!body_text(c, "name", true, &name, a) || !as_api_ok(c, asq_attach(c->h, c->id, &agent), a))
+        return;
+    asq_set_timeout(c->h, END_MS);
+    int rc = asq_unschedule(agent, name);
+    asq_set_timeout(c->h, c->studio->connection.timeout_ms);
+    if (rc == ASQ_ETIMEOUT) {
+        if (is_taken(c, name, a))
+            as_answer_code(a, rc,
+                           "the timer is not removed yet: earlier calls to its agent have not "
+                           "ended. The removal goes on");
+    } else if (as_api_ok(c, rc, a)) {
+        as_answer_value(a, 200, asq_pack("{s:s}", "removed", name));
+    }
+    asq_agent_free(agent);
+}
+
 /* ---- calls, letters, workers ---------------------------------------------------------------- */
 
 void as_api_cancel(const struct as_call *c, struct as_answer *a)

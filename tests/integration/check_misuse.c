@@ -215,6 +215,9 @@ FN(asq_schedule, REFUSED(asq_schedule(NULL, "t", RET(asq_timer), "add", NULL));
    REFUSED(asq_schedule(agent, "t", NULL, "add", NULL));
    REFUSED(asq_schedule(agent, "t", RET(asq_timer), NULL, NULL)))
 FN(asq_schedules, REFUSED(asq_schedules(NULL, NULL, NULL)); REFUSED(asq_schedules(H, NULL, NULL)))
+FN(asq_schedules_page, REFUSED(asq_schedules_page(NULL, NULL, NULL, NULL));
+   REFUSED(asq_schedules_page(H, NULL, NULL, (char[ASQ_CURSOR_SIZE]){ 0 }));
+   REFUSED(asq_schedules_page(H, NULL, RET(asq_value *), NULL)))
 FN(asq_schedulev, REFUSED(asq_schedulev(NULL, "t", RET(asq_timer), "add", asq_value_list()));
    REFUSED(asq_schedulev(agent, NULL, RET(asq_timer), "add", NULL));
    REFUSED(asq_schedulev(agent, "t", NULL, "add", asq_value_list()));
@@ -419,6 +422,7 @@ static const struct nulls all[] = {
     N(asq_result_wait),
     N(asq_schedule),
     N(asq_schedules),
+    N(asq_schedules_page),
     N(asq_schedulev),
     N(asq_send),
     N(asq_set),

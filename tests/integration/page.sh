@@ -66,6 +66,19 @@ done
 # shellcheck disable=SC2016 # the text of Lua
 redis-cli -s "$redis_socket" EVAL 'local record = "\10\3Cat\34\2\66\0" for i = 1, 100000 do
     redis.call("HSET", KEYS[1], "agent-" .. i, record) end' 1 'asq:{default.2}:agents' >"$tmp/redis-cli.log" || fail "agents"
+"$as_ctl" schedule c-1 often add '[1]' --every 1s >/dev/null || fail "timer often"
+"$as_ctl" schedule c-2 leap-day add '[1]' --cron '30 4 29 2 *' --zone Europe/Berlin --overlap skip --missed all \
+    >/dev/null || fail "timer leap-day"
+"$as_ctl" schedule c-3 removed add '[1]' --every 1h >/dev/null || fail "timer removed"
+"$as_ctl" schedule "$HOSTILE_AGENT" hostile remember '["<img src=x onerror=window.hacked=1>"]' --every 2h >/dev/null ||
+    fail "timer hostile"
+# Timers that are due in 2096.
+# shellcheck disable=SC2016 # the text of Lua
+redis-cli -s "$redis_socket" EVAL 'for i = 1, 50000 do local agent = "many-" .. i % 500
+    redis.call("ZADD", KEYS[1], 4e12 + i % 7, agent .. " t-" .. i)
+    redis.call("HSET", KEYS[2] .. agent, "=t-" .. i, "\66\36\10\15\10\6method\18\5\42\3add\10\17\10\8every_ms\18\5\24\128\186\183\3",
+        "+t-" .. i, "4000000000000 1-1 0 0 - -") end' 2 'asq:{default.2}:timers' 'asq:{default.2}:t:' \
+    >"$tmp/redis-cli.log" || fail "timers"
 start_worker victim
 VICTIM=$pid
 do_call t-1 ask '[0, "t-2", "ask", [0, "t-3", "hang", []]]'

@@ -130,6 +130,21 @@ ask 404 /api/agents/nobody
 has '"code":"ASQ_ENOAGENT"'
 ask 200 /api/agents/tally/calls
 has '"calls":[]' '"code":"ASQ_EARGS"'
+ask 200 /api/timers
+has '{"timers":[],"next":null}'
+for name in b a; do
+    "$as_ctl" schedule tally $name add "[\"$(printf '%0997d' 0)é\"]" --at 2096-01-01T12:00 --overlap skip >/dev/null ||
+        fail "timer"
+done
+ask 200 '/api/timers?agent=tally&limit=1'
+has '{"timers":[{"agent":"tally","name":"a","next_ms":' '"fired":0' '"method":"add"' '"at_ms":' '"overlap":"skip"' \
+    '"missed":"one"' '"args_cut":true' '"next":"'
+from=$(sed -n 's/.*"next":"\([^"]*\)".*/\1/p' "$out")
+ask 200 "/api/timers?limit=1&from=$from"
+has '"name":"b"' '"next":null'
+ask 200 '/api/timers?prefix=tal&name=c'
+has '{"timers":[],"next":null}'
+ask 400 '/api/timers?from=x'
 "$as_ctl" call --async e sleep '[600000]' >"$tmp/sleeping" || fail "call" "$tmp/sleeping"
 "$as_ctl" call --async e echo '[1]' >"$tmp/behind" || fail "call" "$tmp/behind"
 await '/api/calls?state=parked&agent=e' "$(cat "$tmp/sleeping")" '"why":"sleeps"' '"run_ms":' '"worker":"one.0"' '"args":"[600000]"'
@@ -310,6 +325,12 @@ write 202 /api/agents/fresh/call '{"method":"sleep","args":[600000],"timeout_ms"
 call=$(sed 's/.*"call_id":"\([^"]*\)".*/\1/' "$out")
 write 200 "/api/calls/$call/cancel" '{}'
 has '"end":"canceled"'
+"$as_ctl" schedule fresh soon echo '[1]' --every 1h >/dev/null || fail "timer"
+write 400 /api/agents/fresh/unschedule '{}'
+write 404 /api/agents/nobody/unschedule '{"name": "soon"}'
+write 200 /api/agents/fresh/unschedule '{"name": "soon"}'
+has '{"removed":"soon"}'
+[ "$("$as_ctl" schedules fresh --json)" = '[]' ] || fail "a timer that was removed"
 write 200 /api/agents/fresh/delete '{}'
 ask 404 /api/agents/fresh
 write 404 /api/agents/fresh/delete '{}'

@@ -7,7 +7,7 @@ import { axe, check, equal, fits, run, test, until } from './harness.mjs';
 
 const { STUDIO, STUDIO_WRITES, CTL, AGENTS, HANGING, HOSTILE_AGENT } = process.env;
 const ctl = (...args) => execFileSync(CTL, args, { encoding: 'utf8' }).trim();
-const VIEWS = ['overview', 'workers', 'classes', 'agents', 'calls', 'waits', 'failures', 'dead', 'agents/t-1'];
+const VIEWS = ['overview', 'workers', 'classes', 'agents', 'calls', 'timers', 'waits', 'failures', 'dead', 'agents/t-1'];
 
 // Shows a view, and waits until it has read what it shows.
 async function show(page, view, base = STUDIO) {
@@ -147,7 +147,7 @@ test('a dead letter shows its cause and its call', page => show(page, 'dead').th
 test('nothing can be changed where as-studio only reads, also not by hand', { expected: /403/ }, page => show(page, 'dead').then(async () => {
     for (const view of VIEWS) {
         await show(page, view);
-        const writes = (await page.locator('#view button').allInnerTexts()).filter(x => /^(Call …|Cancel|Delete|Retry|Drop|Pause|Resume|Stop|New agent)/.test(x));
+        const writes = (await page.locator('#view button').allInnerTexts()).filter(x => /^(Call …|Cancel|Delete|Remove|Retry|Drop|Pause|Resume|Stop|New agent)/.test(x));
         equal(writes, [], `buttons of ${view}`);
     }
     const status = await page.evaluate(async () => {
@@ -162,6 +162,49 @@ test('a write without the token of the page is refused', { expected: /403/ }, pa
     const status = await page.evaluate(async () => (await fetch('/api/agents/t-1/delete', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}' })).status);
     equal(status, 403, 'the status');
     check(ctl('show', 't-1').includes('Trouble'), 'the agent is gone');
+}));
+
+test('timers are listed as they are, fire, and are found by their names', page => show(page, 'timers').then(async () => {
+    const row = key => page.locator(`[data-row="${key}"]`);
+    await row('c-1 often').waitFor();
+    check(/add \[1\][^]*every 1 s/.test(await row('c-1 often').innerText()), 'an interval');
+    check(/in .* d [^]*30 4 29 2 \* Europe\/Berlin[^]*not yet[^]*left out[^]*each/.test((await row('c-2 leap-day').innerText()).replace(/\n/g, ' ')), 'a cron expression');
+    const fired = async () => Number((await row('c-1 often').locator('td.num').innerText()).replace(/\D/g, ''));
+    const before = await fired();
+    await until('it fires, and the page tells', async () => (await fired()) > before);
+    check(await page.evaluate(() => window.hacked === undefined && !document.querySelector('main script, main img')), 'a name became more than text');
+    const agent = page.getByRole('searchbox', { name: 'Agent' });
+    await agent.fill('many-');
+    await page.getByText('100 shown.').waitFor();
+    await page.getByRole('button', { name: 'Show more' }).click();
+    await page.getByText('200 shown.').waitFor();
+    const name = page.getByRole('searchbox', { name: 'Timer' });
+    await name.fill('t-2999');
+    await page.getByText('11 shown, no more.').waitFor(); // 2999, 29990 to 29999
+    await agent.fill('');
+    await name.fill('leap');
+    await until('only that one', async () => (await page.locator('tbody tr').count()) === 1);
+    await row('c-2 leap-day').locator('a', { hasText: 'c-2' }).click();
+    await page.locator('section[aria-labelledby=timers]', { hasText: 'leap-day' }).waitFor();
+}));
+
+test('a timer is removed, and only where that is permitted', { expected: /403/ }, page => show(page, 'timers', STUDIO_WRITES).then(async () => {
+    const refused = async (base, headers) => {
+        await show(page, 'timers', base);
+        return page.evaluate(async given => {
+            const { csrf } = await (await fetch('/api/session')).json();
+            const response = await fetch('/api/agents/c-3/unschedule', { method: 'POST', headers: { 'Content-Type': 'application/json', ...(given ? { 'X-CSRF-Token': csrf } : {}) }, body: '{"name": "removed"}' });
+            return [response.status, (await response.json()).error.code];
+        }, headers);
+    };
+    equal(await refused(STUDIO, true), [403, 'READ_ONLY'], 'a removal without --allow-writes');
+    equal(await refused(STUDIO_WRITES, false), [403, 'FORBIDDEN'], 'one without the token of the page');
+    check(ctl('schedules', 'c-3').includes('removed'), 'the timer is gone');
+    await show(page, 'timers?name=removed', STUDIO_WRITES);
+    await page.locator('[data-row="c-3 removed"]').getByRole('button', { name: 'Remove' }).click();
+    await page.getByRole('button', { name: 'Remove it' }).click();
+    await page.getByText('No timer is like this').waitFor();
+    check(!ctl('schedules', 'c-3', '--json').includes('removed'), 'the timer is still there');
 }));
 
 test('a method is called from its form', page => show(page, 'agents/c-2', STUDIO_WRITES).then(async () => {

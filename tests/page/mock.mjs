@@ -43,6 +43,12 @@ export function world() {
             { name: 'Counter', doc: 'Counts, and keeps the count through whatever dies.', workers: 2, methods: [{ name: 'add', params: ['n'], flags: ['nonblocking'], doc: 'Adds n; gives the new value.' }, { name: 'reset', params: [], flags: ['nonblocking'], doc: 'Sets the value to 0.' }], attributes: [{ name: 'value', flags: [], doc: 'The count.' }] },
             { name: 'Mailer', doc: 'Sends letters.', workers: 2, methods: [{ name: 'send', params: ['to', 'letter'], flags: [], doc: 'Sends a letter.' }, { name: 'any', params: null, flags: ['concurrent'], doc: '' }], attributes: [] },
             { name: HOSTILE, doc: HOSTILE, workers: 1, methods: [{ name: HOSTILE, params: [HOSTILE], flags: [], doc: HOSTILE }], attributes: [] }],
+        timers: [
+            { agent: 'tally', name: 'often', method: 'add', args: '[1]', args_cut: false, every_ms: 2000, overlap: 'queue', missed: 'one', fired: 7, last_call: '3-c0a1b2-0' },
+            { agent: 'tally', name: 'nightly', method: 'reset', cron: '30 4 * * *', zone: 'Europe/Berlin', overlap: 'skip', missed: 'all', next_ms: t + 3600000, fired: 0 },
+            { agent: 'mailer-1', name: 'late', method: 'send', at_ms: t - 90000, overlap: 'cancel', missed: 'skip', next_ms: t - 90000, fired: 0 },
+            { agent: HOSTILE, name: HOSTILE, method: HOSTILE, args: HOSTILE, args_cut: true, cron: HOSTILE, zone: HOSTILE, overlap: HOSTILE, missed: HOSTILE, next_ms: t + 7200000, fired: 12, last_ms: t - 5000, last_call: HOSTILE },
+            ...Array.from({ length: 120 }, (_, i) => ({ agent: `mailer-${i}`, name: 'weekly', method: 'send', cron: '0 8 * * 1', overlap: 'queue', missed: 'one', next_ms: t + 86400000 + i * 1000, fired: i, last_ms: t - 3600000, last_call: `x-${i}.0` }))],
         agents: [{ id: 'tally', class: 'Counter', partition: 3 }, { id: HOSTILE, class: HOSTILE, partition: 7 }, ...Array.from({ length: 60 }, (_, i) => ({ id: `mailer-${i}`, class: 'Mailer', partition: i }))],
         takeovers: [5, 6, 7].map((p, i) => ({ seq: 10 - i, time_ms: t - i * 300 - 2000, partition: p, from: 'web-3.0', to: i % 2 ? 'web-1.0' : 'web-2.0' })).concat({ seq: 7, time_ms: t - 9000, partition: 9, from: 'web-2.0', to: 'web-2.0' }, { seq: 3, time_ms: t - 300000, partition: 5, from: 'web-3.0', to: 'web-2.0' }),
         deaths: [
@@ -84,7 +90,14 @@ export function mock({ page, vendor, session = {}, empty = false, stats = true }
         run('4', '1', HOSTILE, 120, [['queue', 10], ['run', 500], ['commit', 30]]);
         return out;
     };
+    const timers = q => {
+        const at = Date.now(), often = { last_ms: at - at % 2000, next_ms: at - at % 2000 + 2000 };
+        const chosen = w.timers.map(x => x.every_ms ? { ...x, ...often } : x).filter(x => (!q.get('agent') || x.agent === q.get('agent')) && x.agent.startsWith(q.get('prefix') || '') && x.name.startsWith(q.get('name') || '')).sort((a, b) => a.next_ms - b.next_ms);
+        const from = Number(q.get('from') || 0), end = from + Number(q.get('limit') || 100);
+        return empty ? { timers: [], next: null } : { timers: chosen.slice(from, end), next: end < chosen.length ? String(end) : null };
+    };
     const lists = {
+        '/api/timers': timers,
         '/api/waits': () => empty ? { nodes: [], edges: [], cycles: [], roots: [], more: false } : w.waits,
         '/api/calls': q => ({ calls: empty ? [] : w.calls.filter(c => (!q.get('state') || q.get('state').split(',').includes(c.state)) && (!q.get('agent') || c.agent === q.get('agent')) && (!q.get('class') || c.class === q.get('class'))), more: false }),
         '/api/failures': q => ({ more: false, failures: empty ? [] : w.failures.filter(f => ['class', 'method', 'agent', 'code'].every(k => !q.get(k) || f[k] === q.get(k))) }),
@@ -130,6 +143,8 @@ export function mock({ page, vendor, session = {}, empty = false, stats = true }
                     return send(403, { error: { code: 'READ_ONLY', message: 'as-studio was started without --allow-writes' } });
                 if (url.pathname.endsWith('/call'))
                     return send(200, { ok: true, value: { echo: JSON.parse(text).args ?? null }, call_id: 'n-1.0', ms: 3.2 });
+                if (url.pathname.endsWith('/unschedule'))
+                    w.timers = w.timers.filter(x => x.agent !== decodeURIComponent(url.pathname.split('/')[3]) || x.name !== JSON.parse(text).name);
                 if (url.pathname.endsWith('/drop'))
                     w.dead.shift();
                 return send(200, { end: 'canceled', id: 'new', paused: [], call_ids: ['r-1.0'] });

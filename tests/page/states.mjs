@@ -5,7 +5,7 @@ import { HOSTILE, mock } from './mock.mjs';
 
 const top = new URL('../../', import.meta.url).pathname;
 const files = { page: `${top}src/studio/page`, vendor: process.env.STUDIO_VENDOR };
-const VIEWS = ['overview', 'workers', 'classes', 'agents', 'calls', 'waits', 'failures', 'dead', 'traces',
+const VIEWS = ['overview', 'workers', 'classes', 'agents', 'calls', 'timers', 'waits', 'failures', 'dead', 'traces',
     'agents/tally', 'calls/c0a1-2.0', 'calls/d1-1.0', 'dead/5-1764000000000-0', 'traces/ab12', `agents/${encodeURIComponent(HOSTILE)}`];
 
 async function serve(options, f) {
@@ -77,7 +77,7 @@ test('an agent with a harmful id is found and shown by its link', page => serve(
 }));
 
 test('empty places say what would be there, and how it comes', { expected: /501/ }, page => serve({ empty: true }, async base => {
-    const expected = { overview: 'No worker is alive', workers: 'as-worker --agent-dir', classes: 'No class is known', agents: 'as-ctl create', calls: 'Nothing runs', waits: 'No call waits', failures: 'Nothing has failed', dead: 'There is no dead letter' };
+    const expected = { overview: 'No worker is alive', workers: 'as-worker --agent-dir', classes: 'No class is known', agents: 'as-ctl create', calls: 'Nothing runs', timers: 'as-ctl schedule AGENT', waits: 'No call waits', failures: 'Nothing has failed', dead: 'There is no dead letter' };
     for (const [view, text] of Object.entries(expected)) {
         await show(page, base, view);
         await until(`${view} says: ${text}`, async () => (await page.locator('#view').innerText()).includes(text));
@@ -277,10 +277,88 @@ test('what changes something is offered only where that is permitted', page => s
     for (const view of VIEWS) {
         await show(page, base, view);
         const labels = await page.locator('#view button').allInnerTexts();
-        const writes = labels.filter(x => /^(Call …|Cancel|Delete|Retry|Drop|Pause|Resume|Stop|New agent)/.test(x));
+        const writes = labels.filter(x => /^(Call …|Cancel|Delete|Remove|Retry|Drop|Pause|Resume|Stop|New agent)/.test(x));
         equal(writes, [], `buttons of ${view}`);
     }
     equal(await page.locator('#tools .tag').innerText(), 'read-only', 'the mark');
+}));
+
+test('timers say when they are due, and what becomes of times that are missed', page => serve({}, async base => {
+    await show(page, base, 'timers');
+    const row = key => page.locator(`[data-row="${key}"]`);
+    const rows = await page.locator('tbody tr').evaluateAll(all => all.slice(0, 3).map(x => x.dataset.row));
+    equal(rows, ['mailer-1 late', 'tally often', 'tally nightly'], 'those that are due first');
+    check(/late by 1 min .*once[^]*not yet[^]*cancels it[^]*left out/.test((await row('mailer-1 late').innerText()).replace(/\n/g, ' ')), 'a time that is over');
+    check(/in 59 min .* s[^]*30 4 \* \* \* Europe\/Berlin[^]*left out[^]*each/.test((await row('tally nightly').innerText()).replace(/\n/g, ' ')), 'a cron expression');
+    check(/add \[1\][^]*every 2 s[^]*its call/.test((await row('tally often').innerText()).replace(/\n/g, ' ')), 'an interval');
+    equal(await row('tally often').locator('a').nth(1).getAttribute('href'), '#/calls/3-c0a1b2-0', 'the last call');
+    const next = async () => /\d\d:\d\d:\d\d/.exec(await row('tally often').locator('td').first().innerText())[0];
+    const first = await next();
+    await until('the next time moves', async () => (await next()) !== first);
+    check(/^100 shown\./.test(await page.locator('[role=status]', { hasText: 'shown' }).innerText()), 'a page');
+    await page.getByRole('button', { name: 'Show more' }).click();
+    await page.getByText('124 shown, no more.').waitFor();
+}));
+
+test('timers are searched by agent and name, and a search that fails is not taken for its answer', { expected: /503/ }, page => serve({}, async base => {
+    await show(page, base, 'timers');
+    await page.getByRole('searchbox', { name: 'Agent' }).fill('mailer-11');
+    await page.getByText('11 shown, no more.').waitFor();
+    const name = page.getByRole('searchbox', { name: 'Timer' });
+    await name.fill('l');
+    await page.getByText('No timer is like this').waitFor();
+    await page.getByRole('searchbox', { name: 'Agent' }).fill('mailer-1');
+    await page.locator('[data-row="mailer-1 late"]').waitFor();
+    check(page.url().endsWith('#/timers?prefix=mailer-1&name=l'), `the address: ${page.url()}`);
+    let fails = true;
+    await page.route('**/api/timers?*', route => fails ? route.fulfill({ status: 503, contentType: 'application/json', body: '{"error": {"code": "ASQ_ETIMEOUT", "message": "Redis is slow"}}' }) : route.fallback());
+    await name.fill('');
+    await page.getByText('The search has failed.').waitFor();
+    await page.locator('[role=alert]', { hasText: 'Redis is slow' }).waitFor();
+    equal(await page.locator('tbody tr').count(), 0, 'rows of the search before');
+    fails = false;
+    await page.locator('[data-row="mailer-1 weekly"]').waitFor();
+}));
+
+test('a search for timers that takes several readings is one, and not made again by itself', page => serve({}, async base => {
+    let begun = 0;
+    await page.route('**/api/timers?*', route => {
+        const from = new URL(route.request().url()).searchParams.get('from');
+        begun += from === null;
+        route.fulfill({ contentType: 'application/json', body: JSON.stringify({ timers: from === '2' ? [{ agent: 'a', name: 't', method: 'm', every_ms: 1000, next_ms: Date.now() + 9000, overlap: 'queue', missed: 'one', fired: 0 }] : [], next: from === '2' ? null : String(Number(from || 0) + 1) }) });
+    });
+    await show(page, base, 'timers?name=t');
+    await page.getByText('this search takes long').waitFor();
+    const before = begun;
+    await page.clock.install();
+    await page.clock.runFor(60000);
+    equal(begun, before, 'searches');
+    await page.getByRole('button', { name: 'Search again' }).click();
+    await until('it is made again', () => begun === before + 1);
+}));
+
+test('a timer is removed after a question, from its list and from its agent', page => serve({ session: { allow_writes: true } }, async (base, made) => {
+    await show(page, base, 'timers');
+    await page.locator('[data-row="tally nightly"]').getByRole('button', { name: 'Remove' }).click();
+    await page.locator('dialog', { hasText: 'Remove timer nightly?' }).getByRole('button', { name: 'Close' }).click();
+    equal(made.state.posts.length, 0, 'requests before the answer');
+    await page.locator('[data-row="tally nightly"]').getByRole('button', { name: 'Remove' }).click();
+    await page.getByRole('button', { name: 'Remove it' }).click();
+    await page.locator('[data-row="tally nightly"]').waitFor({ state: 'detached' });
+    const { path, csrf, body } = made.state.posts.at(-1);
+    equal([path, csrf, body], ['/api/agents/tally/unschedule', 'c5f', '{"name":"nightly"}'], 'what was sent');
+    await show(page, base, 'agents/tally');
+    const card = page.locator('section[aria-labelledby=timers]');
+    await card.locator('[data-row="tally often"]', { hasText: 'Counter.add' }).getByRole('button', { name: 'Remove' }).click();
+    await page.getByRole('button', { name: 'Remove it' }).click();
+    await card.getByText('It has none.').waitFor();
+}));
+
+test('an agent is shown though its timers cannot be read', { expected: /503/ }, page => serve({}, async base => {
+    await page.route('**/api/timers?*', route => route.fulfill({ status: 503, contentType: 'application/json', body: '{"error": {"code": "ASQ_EREDIS", "message": "no rights"}}' }));
+    await show(page, base, 'agents/tally');
+    await page.locator('section[aria-labelledby=timers]', { hasText: 'They could not be read: no rights.' }).waitFor();
+    await page.locator('h2#state').waitFor();
 }));
 
 test('a method is called by the keyboard, with its declared parameters and the csrf token', page => serve({ session: { allow_writes: true } }, async (base, made) => {

@@ -11,11 +11,12 @@ import classes from './view_classes.js';
 import dead from './view_dead.js';
 import failures from './view_failures.js';
 import overview from './view_overview.js';
+import timers from './view_timers.js';
 import traces from './view_traces.js';
 import waits from './view_waits.js';
 import workers from './view_workers.js';
 
-const views = { overview, workers, classes, agents, calls, waits, failures, dead, traces };
+const views = { overview, workers, classes, agents, calls, timers, waits, failures, dead, traces };
 const at = id => document.getElementById(id);
 
 let session = null;

@@ -6,10 +6,13 @@ import { ask } from './dialogs.js';
 import { callsTable } from './view_calls.js';
 import { failuresList } from './view_failures.js';
 import { methodRow } from './view_classes.js';
+import { timersCard } from './view_timers.js';
 import { tracesTable } from './view_traces.js';
 import { empty, facts, head } from './parts.js';
 import { to } from './router.js';
 import { tree } from './tree.js';
+
+const TIMERS = 50;
 
 function remove(ctx) {
     ask({
@@ -38,10 +41,22 @@ function body(ctx, agent, related, cls) {
         cls ? h('section', { class: 'card' }, h('h2', null, 'Methods'), cls.methods.map(m => methodRow(ctx, cls.name, m, ctx.id))) : null,
         h('section', { class: 'card' }, h('h2', null, 'Calls that have not ended'),
             related.calls.length ? callsTable(ctx, related.calls) : h('p', { class: 'quiet' }, 'It has nothing to do.')),
+        timersCard(ctx, related.timers, agent.class, () => ctx.changed()),
         h('section', { class: 'card' }, h('h2', null, 'Last failures'),
             related.failures.length ? failuresList(related.failures) : h('p', { class: 'quiet' }, 'None is kept.')),
         ctx.session.traces ? h('section', { class: 'card' }, h('h2', null, 'Recent calls'),
             related.traces.length ? tracesTable(related.traces) : h('p', { class: 'quiet' }, 'No trace of a call to it was received.')) : null];
+}
+
+// A page of timers, or why there is none: an agent is shown also to users without the right to read its timers.
+async function timersOf(ctx) {
+    try {
+        return await ctx.get('/api/timers', { agent: ctx.id, limit: TIMERS });
+    } catch (error) {
+        if (error.status === undefined || error.code === 'GONE')
+            throw error;
+        return error;
+    }
 }
 
 export function mountAgent(ctx) {
@@ -49,11 +64,11 @@ export function mountAgent(ctx) {
     ctx.show(head(foreign(ctx.id, 'mono')), h('p', { class: 'quiet' }, 'Loading …'));
     const again = ctx.poll(2000, async () => {
         try {
-            const [agent, related, traces] = await Promise.all([ctx.get(pathOf('agents', ctx.id)), ctx.get(pathOf('agents', ctx.id, 'calls')),
-                ctx.session.traces ? ctx.get('/api/traces', { agent: ctx.id, limit: 50 }) : { traces: [] }]);
+            const [agent, related, timers, traces] = await Promise.all([ctx.get(pathOf('agents', ctx.id)), ctx.get(pathOf('agents', ctx.id, 'calls')),
+                timersOf(ctx), ctx.session.traces ? ctx.get('/api/traces', { agent: ctx.id, limit: 50 }) : { traces: [] }]);
             if (cls === undefined)
                 cls = (await ctx.get('/api/classes')).find(c => c.name === agent.class) || null;
-            ctx.show(body(ctx, agent, { ...related, traces: traces.traces }, cls));
+            ctx.show(body(ctx, agent, { ...related, timers, traces: traces.traces }, cls));
         } catch (error) {
             if (error.status !== 404)
                 throw error;
