@@ -46,13 +46,13 @@ static void print_run(const asq_value *stats, const asq_value *call)
     double usual = usual_ms(stats, call);
     char text[32];
     as_duration(asq_map_int(call, ms ? "run_ms" : "age_ms"), text);
-    printf("runs for %s", text);
+    printf("running for %s", text);
     if (usual >= 2)
         as_duration((int64_t) (usual + .5), text);
     else
         snprintf(text, sizeof text, "%.2f ms", usual);
     if (usual >= 0)
-        printf(", usually %s", text);
+        printf(", median %s", text);
 }
 
 /* Prints the rest of the line: why the call runs no further. */

@@ -88,7 +88,7 @@ static int take_deaths(asq *h, const redisReply *reply, void *user)
 /* Makes words of how it died. */
 static asq_value *make_how(const asq_value *death)
 {
-    char text[100] = "nobody saw it";
+    char text[100] = "unknown";
     const char *signal;
     if (asq_value_get_string(asq_map_get(death, "signal"), &signal, NULL) == 0)
         snprintf(text, sizeof text, "%.60s", signal);

@@ -151,7 +151,7 @@ static const asq_value *find_begun(const asq_value *calls, const char *agent)
     return NULL;
 }
 
-/* Tells for how long a call runs, and how long the method's calls usually do. */
+/* Tells for how long a call has been running, and the median of its method. */
 static void tell_run(const asq_value *stats, const asq_value *call, double passed_ms, char *text,
                      size_t n)
 {
@@ -164,9 +164,9 @@ static void tell_run(const asq_value *stats, const asq_value *call, double passe
             usual = as_top_number(asq_map_get(asq_list_get(methods, i), "run"), "p50_ms");
     as_top_short_ms((isnan(ms) ? as_top_number(call, "age_ms") : ms) + passed_ms, a);
     if (isnan(usual))
-        snprintf(text, n, "runs for %s", a);
+        snprintf(text, n, "running for %s", a);
     else
-        snprintf(text, n, "runs for %s, usually %s", a, as_top_short_ms(usual, b));
+        snprintf(text, n, "running for %s, median %s", a, as_top_short_ms(usual, b));
 }
 
 /* Tells why a call runs no further. */

@@ -210,7 +210,7 @@ START_TEST(heirs_are_those_of_the_process_that_had_the_leases)
     sup_redis_do(redis, "DEL asq:{default}:worker:one.0");
     ck_assert_int_eq(inherit("three.0", "4", epoch), 1);
     list = deaths(2);
-    death = with(list, "how", "nobody saw it");
+    death = with(list, "how", "unknown");
     ck_assert_int_eq(asq_map_int(asq_map_get(death, "heirs"), "three.0"), 4);
     asq_value_free(list);
     end();

@@ -100,6 +100,6 @@ kill -KILL "$(process_of three.0)" "$three"
 redis DEL 'asq:{default}:worker:three.0' # as its TTL does later
 worker last
 unseen() {
-    dead && grep -Eq '^\{"id":"three\.0","time_ms":[0-9]+,"how":"nobody saw it","found_by":"last\.0","heirs":\{"last\.0":[1-9]' "$out"
+    dead && grep -Eq '^\{"id":"three\.0","time_ms":[0-9]+,"how":"unknown","found_by":"last\.0","heirs":\{"last\.0":[1-9]' "$out"
 }
 wait_until "its death is known by its leases" unseen

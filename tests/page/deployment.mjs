@@ -114,7 +114,7 @@ test('waits are a graph, with what all hangs on, and lead to the tree of a call'
     await page.locator(`.graph a.root[data-node="${HANGING}"]`).click();
     await page.locator(`.calltree .here[data-call="${HANGING}"]`).waitFor();
     equal(await page.locator('.calltree > li > ul > li > ul > li > .here').count(), 1, 'the innermost of three');
-    await until('its worker and its time', async () => /Worker\s+(one|victim)\S*[^]*it is parked in its method for .*: sleeps/.test(await page.locator('#view dl').first().innerText()));
+    await until('its worker and its time', async () => /Worker\s+(one|victim)\S*[^]*it is parked, .* after it began: sleeps/.test(await page.locator('#view dl').first().innerText()));
     await page.locator('[data-state="t-3"]').waitFor();
     await page.locator(`[data-arguments="${HANGING}"]`, { hasText: '[]' }).waitFor();
     await page.locator('.calltree a', { hasText: 'Trouble.ask' }).first().click();

@@ -55,7 +55,7 @@ export function world() {
             { id: 'web-4.0', time_ms: t - 120000, how: 'SIGSEGV', signal: 'SIGSEGV', host: 'web-4', pid: 4711, found_by: 'web-4', heirs: { 'web-1.0': 1, 'web-2.0': 4 } },
             { id: 'web-1.0', time_ms: t - 300000, how: 'no heartbeat for 10.2 s', silent_ms: 10200, heard_ms: t - 290000, host: 'web-1', pid: 812, found_by: 'web-2.0', heirs: {} },
             { id: HOSTILE, time_ms: t - 7200000, how: HOSTILE, signal: HOSTILE, host: HOSTILE, found_by: HOSTILE, heirs: { [HOSTILE]: 1 } },
-            { id: 'web-5.0', time_ms: t - 9000000, how: 'nobody saw it', found_by: 'web-2.0', heirs: {} }],
+            { id: 'web-5.0', time_ms: t - 9000000, how: 'unknown', found_by: 'web-2.0', heirs: {} }],
     };
 }
 

@@ -140,10 +140,10 @@ test('the overview gives no all-clear while something is not known', { expected:
 
 test('failures that were not all counted are said to be more', page => serve({}, async base => {
     await show(page, base, 'failures');
-    await page.getByText('Of the newest 5,000 failures: there are more.').waitFor();
+    await page.getByText('Of the newest 5,000; more than 5,000 are kept.').waitFor();
     await show(page, base, 'overview');
-    await page.locator('[data-trouble=failing]', { hasText: /Mailer\.send has failed 212 times in the last minute with ASQ_EUSER\(1\)[^]*Of the last 15 minutes 212 failures are kept, or more\./ }).waitFor();
-    await page.locator('[data-trouble=failing]', { hasText: /Counter\.add has failed with ASQ_EARGS[^]*Of the last 15 minutes 3 failures are kept, or more\./ }).waitFor();
+    await page.locator('[data-trouble=failing]', { hasText: /Mailer\.send has failed 212 times in the last minute with ASQ_EUSER\(1\)[^]*212 failures of the newest 5,000, and there are more than that in the last 15 minutes\./ }).waitFor();
+    await page.locator('[data-trouble=failing]', { hasText: /Counter\.add has failed with ASQ_EARGS[^]*3 failures of the newest 5,000, and there are more than that in the last 15 minutes\./ }).waitFor();
 }));
 
 const answer = (page, pattern, body) => page.route(pattern, route => route.fulfill({ contentType: 'application/json', body: JSON.stringify(body) }));
@@ -174,16 +174,16 @@ test('a method is slow by its running, and that its calls wait is told apart', p
 test('a call that is stuck is told with its time, also behind shorter ones that more wait for', page => serve({}, async base => {
     const call = (id, method, run_ms, over = {}) => ({ id, state: 'running', why: 'runs', age_ms: run_ms + 60000, run_ms, agent: `${method}-1`, class: 'Fetcher', method, partition: 1, ...over });
     const busy = [call('a-1.0', 'get', 20), call('b-1.0', 'get', 30)], stuck = call('c-1.0', 'stall', 1080000), alone = call('d-1.0', 'get', 400000);
-    const waiter = call('c-2.0', 'wait', 1070000, { state: 'parked', why: 'waits for call c-1.0', waits_for: 'c-1.0' });
-    await answer(page, '**/api/waits', { nodes: [...busy, stuck, waiter], edges: [{ from: 'c-2.0', to: 'c-1.0', kind: 'waits' }], cycles: [], roots: [{ id: 'a-1.0', waiting: 50 }, { id: 'b-1.0', waiting: 40 }, { id: 'c-1.0', waiting: 1 }] });
-    await answer(page, '**/api/calls?*', { calls: [...busy, stuck, waiter, alone], more: false });
+    const waiters = Array.from({ length: 7 }, (_, i) => call(`c-${i + 2}.0`, 'wait', 9000000, { state: 'parked', why: 'waits for call c-1.0', waits_for: 'c-1.0' }));
+    await answer(page, '**/api/waits', { nodes: [...busy, stuck, ...waiters], edges: waiters.map(w => ({ from: w.id, to: 'c-1.0', kind: 'waits' })), cycles: [], roots: [{ id: 'a-1.0', waiting: 50 }, { id: 'b-1.0', waiting: 40 }, { id: 'c-1.0', waiting: 7 }] });
+    await answer(page, '**/api/calls?*', { calls: [...busy, stuck, ...waiters, alone], more: false });
     await page.route('**/api/stats?*', route => new URL(route.request().url()).searchParams.get('method') !== 'stall' ? route.fallback()
         : route.fulfill({ contentType: 'application/json', body: JSON.stringify({ step_ms: 60000, points: [], now: {}, methods: [measured('Fetcher', 'stall', { run: times(21, 40) })] }) }));
     await page.route('**/api/events', route => route.fulfill({ contentType: 'text/event-stream', body: put('overview', figures([measured('Fetcher', 'get', { run: times(15, 30) })])) }));
     await show(page, base, 'overview');
     const cards = page.locator('[data-trouble=stuck]');
-    await cards.filter({ hasText: /1 call hangs on Fetcher\.stall of stall-1[^]*It is in its method for 18 min 0 s, usually 21 ms\./ }).waitFor();
-    await cards.filter({ hasText: 'Fetcher.get of get-1 is in its method for 6 min 40 s, usually 15 ms' }).waitFor();
+    await cards.filter({ hasText: /7 calls hang on Fetcher\.stall of stall-1[^]*It has been running for 18 min 0 s, median 21 ms\./ }).waitFor();
+    await cards.filter({ hasText: 'Fetcher.get of get-1 has been running for 6 min 40 s, median 15 ms' }).waitFor();
     equal(await cards.count(), 2, 'calls that are stuck');
 }));
 
@@ -205,12 +205,52 @@ test('a letter leads to what is kept of its call, and a call that has ended to i
 test('a call shows its worker, its arguments, and the state of its agent', page => serve({}, async base => {
     await show(page, base, 'calls/c0a1-3.0');
     check((await page.locator('#view dl').first().innerText()).includes('web-1.0'), 'no worker');
-    check(/it is in its method for 3 min 2 s/.test(await page.locator('#view dl').first().innerText()), 'no time in its method');
+    check(/it has been running for 3 min 2 s/.test(await page.locator('#view dl').first().innerText()), 'no time in its method');
     await page.locator('[data-state="fetch-12"]', { hasText: '42' }).waitFor();
     await page.locator('[data-arguments="c0a1-3.0"]', { hasText: '["<script>window.hacked=1</script>\\u{202e}gnp' }).waitFor();
     await show(page, base, 'calls/w-1.0');
     await page.getByText('Its worker tells them once it has begun.').waitFor();
     check(await noHarm(page), 'a state became more than text');
+}));
+
+test('a call whose method has returned says what it waits for', page => serve({}, async base => {
+    const call = { id: 'q-1.0', state: 'running', why: 'has returned, and waits for Redis to take its calls', age_ms: 9000, run_ms: 8000, agent: 'tally', class: 'Counter', method: 'add', partition: 3, worker: 'web-1.0' };
+    await answer(page, '**/api/calls/q-1.0', { id: call.id, found: true, call, root: call.id, calls: [call], edges: [], cycle: [] });
+    await show(page, base, 'calls/q-1.0');
+    check(/it has been running for 8\.0 s[^]*: has returned, and waits for Redis to take its calls/.test(await page.locator('#view dl').first().innerText()), 'why it has not ended');
+}));
+
+test('a call is shown though its agent and its trace cannot be read', { expected: /503/ }, page => serve({}, async base => {
+    const fails = pattern => page.route(pattern, route => route.fulfill({ status: 503, contentType: 'application/json', body: '{"error": {"code": "ASQ_EREDIS", "message": "it is away"}}' }));
+    await fails('**/api/agents/*');
+    await fails('**/api/traces/*');
+    await show(page, base, 'calls/c0a1-3.0');
+    await page.locator('section[aria-labelledby=state]', { hasText: 'It could not be read: it is away.' }).waitFor();
+    await page.locator('section[aria-labelledby=falls]', { hasText: 'Its trace could not be read: it is away.' }).waitFor();
+    await page.locator('.calltree .here[data-call="c0a1-3.0"]').waitFor();
+}));
+
+test('what is kept of a call that has ended is looked for again', { expected: /404/ }, page => serve({}, async (base, made) => {
+    await page.clock.install();
+    await show(page, base, 'calls/none-1.0');
+    await page.getByText('Neither a failure nor a dead letter of it is kept.').waitFor();
+    made.world.failures.unshift({ ...made.world.failures[0], id: 'late', call_id: 'none-1.0', agent: 'late-1' });
+    await page.clock.fastForward(20000);
+    await page.locator('[data-failure="late-1"]').waitFor();
+}));
+
+test('a search for agents that fails is not taken for its answer', { expected: /503/ }, page => serve({}, async base => {
+    await show(page, base, 'agents');
+    await page.locator('[data-row=tally]').waitFor();
+    let fails = true;
+    await page.route('**/api/agents?*', route => fails ? route.fulfill({ status: 503, contentType: 'application/json', body: '{"error": {"code": "ASQ_ETIMEOUT", "message": "Redis is slow"}}' }) : route.fallback());
+    await page.getByRole('searchbox', { name: 'Id' }).fill('mailer-5');
+    await page.locator('[role=alert]', { hasText: 'The search has failed: Redis is slow.' }).waitFor();
+    equal(await page.locator('tbody tr').count(), 0, 'rows of the search before');
+    fails = false;
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByText('11 shown, no more.').waitFor();
+    equal(await page.locator('[role=alert]').count(), 0, 'failures');
 }));
 
 test('pages ask for the same at the same instants', page => serve({}, async base => {
@@ -428,14 +468,36 @@ test('figures move, and what has the focus or is open stays so', page => serve({
 }));
 
 test('a click is not lost when what it began on goes away before it ends', page => serve({ session: { allow_writes: true } }, async (base, { state }) => {
+    await page.clock.install(); // it stands still between press and release, however slow this machine is
     await show(page, base, 'workers');
     const heard = () => page.evaluate(async () => (await import('/live.js')).live.workers.length === 2);
     await page.locator('[data-worker="web-1.0"]').getByRole('button', { name: 'Stop' }).hover();
+    await page.clock.pauseAt(new Date(Date.now() + 1000));
     await page.mouse.down();
     state.left.add('web-1.0');
     await until('the page has heard of it', heard);
     await page.mouse.up();
     await page.locator('dialog', { hasText: 'Stop worker web-1.0?' }).waitFor();
+    await page.clock.resume();
+    await page.keyboard.press('Escape');
+    await page.locator('[data-worker="web-1.0"]').waitFor({ state: 'detached' });
+}));
+
+test('the click of a finger is not lost, which comes behind its release', page => serve({ session: { allow_writes: true } }, async (base, { state }) => {
+    await page.clock.install();
+    await show(page, base, 'workers');
+    const button = page.locator('[data-worker="web-1.0"]').getByRole('button', { name: 'Stop' });
+    await page.clock.pauseAt(new Date(Date.now() + 1000));
+    const finger = (type, x) => button.evaluate((el, given) => el.dispatchEvent(new PointerEvent(given.type, { bubbles: true, pointerType: 'touch', button: 0, buttons: given.x })), { type, x });
+    await finger('pointerdown', 1);
+    await finger('pointerup', 0);
+    state.left.add('web-1.0');
+    await until('the page has heard of it', () => page.evaluate(async () => (await import('/live.js')).live.workers.length === 2));
+    await page.clock.runFor(100);
+    equal(await button.count(), 1, 'what it began on');
+    await button.evaluate(el => el.click());
+    await page.locator('dialog', { hasText: 'Stop worker web-1.0?' }).waitFor();
+    await page.clock.resume();
     await page.keyboard.press('Escape');
     await page.locator('[data-worker="web-1.0"]').waitFor({ state: 'detached' });
 }));

@@ -49,6 +49,17 @@ export function get(path, params = {}, signal = undefined) {
     return ask(query ? `${path}${path.includes('?') ? '&' : '?'}${query}` : path, { signal });
 }
 
+// What was asked, or an ApiError why there is no answer, for a part of a view that can be missing.
+export async function orError(asked) {
+    try {
+        return await asked;
+    } catch (error) {
+        if (!(error instanceof ApiError) || error.code === 'GONE')
+            throw error;
+        return error;
+    }
+}
+
 let csrf = '';
 
 // What every write has to bring along; other sites cannot read it.

@@ -45,13 +45,13 @@ function ofDeaths(deaths, now, told) {
     lately.forEach(d => told.add(d.id));
     for (const d of lately.slice(0, MOST_DEATHS)) {
         const went = heirs(d);
-        out.push(trouble('bad', 'death', to('workers'), ['Worker ', foreign(d.id), ` died ${ago(d.time_ms, now)}: `, foreign(d.how)],
+        out.push(trouble('bad', 'death', to('workers'), ['Worker ', foreign(d.id), ` died ${ago(d.time_ms, now)}`, d.how === 'unknown' ? ', it is not known how' : [': ', foreign(d.how)]],
             [d.host ? ['Process ', String(d.pid ?? none), ' on ', foreign(d.host), '. '] : '', went.length ? ['Taken over: ', went, '.'] : 'Nobody has taken over from it yet.']));
     }
     const before = died.length - out.length;
     if (before > 0)
         out.push(trouble('info', 'deaths', to('workers'), `${plural(before, `${out.length ? 'more ' : ''}worker process has`, `${out.length ? 'more ' : ''}worker processes have`)} died in the last 24 hours`,
-            ['The last of them: ', foreign(died[out.length].id), `, ${ago(died[out.length].time_ms, now)}, `, foreign(died[out.length].how), '.']));
+            ['The last of them: ', foreign(died[out.length].id), `, ${ago(died[out.length].time_ms, now)}`, died[out.length].how === 'unknown' ? '' : [', ', foreign(died[out.length].how)], '.']));
     for (const d of deaths.filter(x => x.heard_ms && now - Number(x.time_ms) < LATELY_MS).slice(0, MOST_DEATHS)) {
         told.add(d.id);
         out.push(trouble('warn', 'missed', to('workers'), ['Worker ', foreign(d.id), ` was missed ${ago(d.time_ms, now)}: `, foreign(d.how)],
@@ -112,28 +112,37 @@ function hangsOn(ids, call, nodes) {
     return false;
 }
 
-// Calls that do not move: those that most others hang on, among all that others hang on; then the oldest of the rest.
-// The call that most others wait for may be a short one with a long queue behind it.
-function ofWaits({ waits, running }) {
-    const out = [];
+// The calls that ofWaits tells of: those on which others hang, and the others, the oldest first.
+function stuckCalls({ waits, running }) {
     const nodes = new Map((waits?.nodes || []).map(n => [n.id, n]));
-    for (const ring of (waits?.cycles || []).slice(0, 3))
-        out.push(trouble('bad', 'ring', to('waits'), `${plural(ring.length, 'call')} wait for each other in a ring`,
-            ring.slice(0, 5).map((id, i) => [i ? ' → ' : '', methodName(nodes.get(id)?.class, nodes.get(id)?.method), ' of ', foreign(nodes.get(id)?.agent || id)])));
     const stuck = (waits?.roots || []).map(r => ({ ...nodes.get(r.id ?? r), waiting: r.waiting || 0 })).filter(c => c.id && !c.cycle && since(c) > LONG_MS).slice(0, 2);
-    for (const c of stuck)
-        out.push(trouble('warn', 'stuck', to('calls', c.id), [c.waiting ? `${plural(c.waiting, 'call hangs', 'calls hang')} on ` : 'Others hang on ', methodName(c.class, c.method), ' of ', foreign(c.agent)],
-            [`It is ${standing(c)}`, told(c) ? [': ', foreign(told(c))] : '', '.']));
     const named = new Set(stuck.map(c => c.id));
     const old = (running || []).filter(c => since(c) > LONG_MS && !named.has(c.id) && !nodes.get(c.id)?.cycle && !hangsOn(named, c, nodes)).sort((a, b) => since(b) - since(a));
+    return { nodes, stuck, old };
+}
+
+// Calls that do not move: those that most others hang on, among all that others hang on; then the oldest of the rest.
+// The call that most others wait for may be a short one with a long queue behind it.
+function ofWaits(known) {
+    const out = [];
+    const { nodes, stuck, old } = stuckCalls(known);
+    for (const ring of (known.waits?.cycles || []).slice(0, 3))
+        out.push(trouble('bad', 'ring', to('waits'), `${plural(ring.length, 'call')} wait for each other in a ring`,
+            ring.slice(0, 5).map((id, i) => [i ? ' → ' : '', methodName(nodes.get(id)?.class, nodes.get(id)?.method), ' of ', foreign(nodes.get(id)?.agent || id)])));
+    for (const c of stuck)
+        out.push(trouble('warn', 'stuck', to('calls', c.id), [c.waiting ? `${plural(c.waiting, 'call hangs', 'calls hang')} on ` : 'Others hang on ', methodName(c.class, c.method), ' of ', foreign(c.agent)],
+            [`It ${standing(c)}`, told(c) ? [': ', foreign(told(c))] : '', '.']));
     if (old.length)
-        out.push(trouble('warn', 'stuck', to('calls', old[0].id), [methodName(old[0].class, old[0].method), ' of ', foreign(old[0].agent), ` is ${standing(old[0])}`],
+        out.push(trouble('warn', 'stuck', to('calls', old[0].id), [methodName(old[0].class, old[0].method), ' of ', foreign(old[0].agent), ` ${standing(old[0])}`],
             [told(old[0]) ? [foreign(told(old[0])), '. '] : '', old.length > 1 ? `${plural(old.length - 1, 'more call')} longer than ${duration(LONG_MS)}.` : '']));
     return out;
 }
 
-// The calls that ofWaits tells of, about.
-export const longest = ({ waits, running }) => [...(waits?.nodes || []), ...(running || [])].filter(c => since(c) > LONG_MS).sort((a, b) => since(b) - since(a)).slice(0, 5);
+// The calls whose times the overview tells.
+export function timed(known) {
+    const { stuck, old } = stuckCalls(known);
+    return [...stuck, ...old.slice(0, 1)];
+}
 
 function ofFailures({ summary, methods, letters, overview, now }) {
     const out = [];
@@ -141,7 +150,7 @@ function ofFailures({ summary, methods, letters, overview, now }) {
         const m = (methods || []).find(x => x.class === f.class && x.method === f.method), lately = m?.failures?.[f.code];
         out.push(trouble(now - f.last_ms < 120000 ? 'bad' : 'warn', 'failing', to('failures', null, { class: f.class, method: f.method, code: f.code }),
             [methodName(f.class, f.method), lately ? ` has failed ${plural(lately, 'time')} in the last minute with ` : ' has failed with ', h('span', { class: 'mono' }, foreign(f.code))],
-            [`Last ${ago(f.last_ms, now)}`, lately ? `; ${share(lately, m.calls)} of its calls in the last minute` : '', `. Of the last 15 minutes ${plural(f.count, 'failure is', 'failures are')} kept${summary.more ? ', or more' : ''}.`]));
+            [`Last ${ago(f.last_ms, now)}`, lately ? `; ${share(lately, m.calls)} of its calls in the last minute` : '', `. ${plural(f.count, 'failure')} of the ${summary.more ? `newest ${count(summary.counted)}, and there are more than that in the last 15 minutes` : 'last 15 minutes'}.`]));
     }
     if (overview?.dead_letters > 0) {
         const newest = letters?.[0];

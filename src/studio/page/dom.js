@@ -91,8 +91,10 @@ export function show(el, ...children) {
     morphChildren(el, fresh);
 }
 
-// A click is lost when what it began on is replaced or moved before the pointer is released.
-const PRESS_MS = 3000; // then nothing was heard of the release: it was in a menu of the browser, perhaps
+// A click is lost when what it began on is replaced or moved before the pointer is released; that of a finger also when
+// it is behind that, because it comes a while later.
+const PRESS_MS = 10000; // then nothing was heard of the release: it was in a menu of the browser, perhaps
+const TAP_MS = 500;
 const later = new Map();
 let pressed = false;
 let timer = null;
@@ -112,9 +114,17 @@ addEventListener('pointerdown', event => {
     pressed = event.button === 0;
     releaseIn(PRESS_MS);
 }, true);
-for (const name of ['pointerup', 'pointercancel'])
-    addEventListener(name, () => releaseIn(0), true); // behind the click
-addEventListener('click', () => { pressed = false; }, true); // what it does is shown at once
+addEventListener('pointerup', event => releaseIn(event.pointerType === 'mouse' ? 0 : TAP_MS), true); // behind the click
+addEventListener('pointercancel', () => releaseIn(0), true);
+addEventListener('blur', () => releaseIn(0)); // of the window
+addEventListener('pointermove', event => {
+    if (pressed && event.pointerType === 'mouse' && event.buttons === 0) // released outside of the page
+        releaseIn(0);
+}, true);
+addEventListener('click', () => {
+    pressed = false; // what it does is shown at once
+    releaseIn(0);
+}, true);
 
 function morphChildren(old, fresh) {
     const keyed = new Map();

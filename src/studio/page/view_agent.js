@@ -1,5 +1,5 @@
 // view_agent.js: one agent: its class, creation arguments, state, and its calls, failures and traces.
-import { post, pathOf } from './api.js';
+import { orError, post, pathOf } from './api.js';
 import { foreign, h, toast } from './dom.js';
 import { bytes, count, none } from './format.js';
 import { ask } from './dialogs.js';
@@ -48,24 +48,13 @@ function body(ctx, agent, related, cls) {
             related.traces.length ? tracesTable(related.traces) : h('p', { class: 'quiet' }, 'No trace of a call to it was received.')) : null];
 }
 
-// A page of timers, or why there is none: an agent is shown also to users without the right to read its timers.
-async function timersOf(ctx) {
-    try {
-        return await ctx.get('/api/timers', { agent: ctx.id, limit: TIMERS });
-    } catch (error) {
-        if (error.status === undefined || error.code === 'GONE')
-            throw error;
-        return error;
-    }
-}
-
 export function mountAgent(ctx) {
     let cls;
     ctx.show(head(foreign(ctx.id, 'mono')), h('p', { class: 'quiet' }, 'Loading …'));
     const again = ctx.poll(2000, async () => {
         try {
             const [agent, related, timers, traces] = await Promise.all([ctx.get(pathOf('agents', ctx.id)), ctx.get(pathOf('agents', ctx.id, 'calls')),
-                timersOf(ctx), ctx.session.traces ? ctx.get('/api/traces', { agent: ctx.id, limit: 50 }) : { traces: [] }]);
+                orError(ctx.get('/api/timers', { agent: ctx.id, limit: TIMERS })), ctx.session.traces ? ctx.get('/api/traces', { agent: ctx.id, limit: 50 }) : { traces: [] }]);
             if (cls === undefined)
                 cls = (await ctx.get('/api/classes')).find(c => c.name === agent.class) || null;
             ctx.show(body(ctx, agent, { ...related, timers, traces: traces.traces }, cls));

@@ -1,5 +1,5 @@
 // view_call.js: one call with the whole tree that it is in: who called whom, who waits for whom, and where the time went.
-import { pathOf } from './api.js';
+import { orError, pathOf } from './api.js';
 import { foreign, foreignBlock, h, keepOf, plain } from './dom.js';
 import { duration, plural } from './format.js';
 import { agentLink, callLink, empty, facts, head, methodName, stateTag, tag } from './parts.js';
@@ -9,7 +9,7 @@ import { cutNote } from './view_waits.js';
 import { waterfall } from './falls.js';
 import { cancelCall } from './view_calls.js';
 import { failuresList } from './view_failures.js';
-import { learn, reason, standing, told } from './why.js';
+import { learn, reason, standing, told, waiting } from './why.js';
 
 function treeOf(answer, here) {
     const rows = new Map(answer.calls.map(c => [c.id, c]));
@@ -52,7 +52,7 @@ function diagnosis(answer) {
     }
     if (!at || steps === 0)
         return null;
-    return h('div', { class: 'note warn' }, h('strong', null, 'What it comes down to: '), callLink(at.id, methodName(at.class, at.method)), ' of ', agentLink(at.agent), ` is ${standing(at)}`, told(at) ? [': ', foreign(told(at))] : '', '.');
+    return h('div', { class: 'note warn' }, h('strong', null, 'What it comes down to: '), callLink(at.id, methodName(at.class, at.method)), ' of ', agentLink(at.agent), ` ${standing(at)}`, told(at) ? [': ', foreign(told(at))] : '', '.');
 }
 
 async function traceOf(ctx, answer) {
@@ -61,30 +61,22 @@ async function traceOf(ctx, answer) {
     let hex = answer?.trace;
     if (!hex)
         hex = (await ctx.get('/api/traces', { call: ctx.id, limit: 1 })).traces[0]?.trace_id;
-    return hex ? await ctx.get(pathOf('traces', hex)) : null;
+    return hex ? ctx.get(pathOf('traces', hex)) : null;
 }
 
 function falls(ctx, trace) {
     return h('section', { class: 'card', 'aria-labelledby': 'falls' }, h('h2', { id: 'falls' }, 'Where the time went'),
-        trace ? h('div', { 'data-keep': keepOf(trace) }, waterfall(trace.spans))
-            : h('p', { class: 'quiet' }, ctx.session.traces ? 'No trace of it was received: workers and callers send them with --traces.'
-                : ['as-studio keeps no traces. With ', h('code', null, 'as-studio --collect-traces'), ' and ', h('code', null, 'as-worker --traces URL'), ' the spans of each call are shown here.']));
+        trace instanceof Error ? h('p', { class: 'quiet' }, 'Its trace could not be read: ', foreign(trace.message), '.')
+            : trace ? h('div', { 'data-keep': keepOf(trace) }, waterfall(trace.spans))
+                : h('p', { class: 'quiet' }, ctx.session.traces ? 'No trace of it was received: workers and callers send them with --traces.'
+                    : ['as-studio keeps no traces. With ', h('code', null, 'as-studio --collect-traces'), ' and ', h('code', null, 'as-worker --traces URL'), ' the spans of each call are shown here.']));
 }
 
-// The agent, as it was after its last commit; null: it is not made yet.
-async function agentOf(ctx, id) {
-    try {
-        return await ctx.get(pathOf('agents', id));
-    } catch (error) {
-        if (error.status !== 404)
-            throw error;
-        return null;
-    }
-}
-
+// `agent` is as it was after its last commit, or why it cannot be shown: that there is none yet is one reason.
 function stateOf(agent, id) {
+    const missing = agent instanceof Error;
     return h('section', { class: 'card', 'aria-labelledby': 'state' }, h('div', { class: 'title' }, h('h2', { id: 'state' }, 'State of its agent'), h('span', { class: 'end quiet' }, 'after its last commit')),
-        agent === null ? h('p', { class: 'quiet' }, 'There is no such agent yet.') : agent.cut ? h('p', { class: 'note' }, 'It is too large to be shown here: as-ctl show prints it.') : h('div', { 'data-state': plain(id) }, tree(agent.state ?? null)));
+        missing ? h('p', { class: 'quiet' }, agent.status === 404 ? 'There is no such agent yet.' : ['It could not be read: ', foreign(agent.message), '.']) : agent.cut ? h('p', { class: 'note' }, 'It is too large to be shown here: as-ctl show prints it.') : h('div', { 'data-state': plain(id) }, tree(agent.state ?? null)));
 }
 
 // Its worker tells the beginning of the arguments, of a call that has begun.
@@ -95,6 +87,7 @@ function argumentsOf(call) {
 }
 
 const KEPT = 1000; // letters and failures that are looked through
+const LOOK_MS = 10000; // for them again, because they may come later
 
 // What is kept of a call that is not under way: its letter, and its failed runs.
 async function endOf(ctx) {
@@ -110,7 +103,7 @@ function showEnded(ctx, why, { letter, failures }, trace) {
 }
 
 export function mountCall(ctx) {
-    let ended = null;
+    let ended = null, looked = 0;
     ctx.show(head('Call'), h('p', { class: 'quiet' }, 'Loading …'));
     const again = ctx.poll(2000, async () => {
         let answer = null, missing = '';
@@ -121,17 +114,21 @@ export function mountCall(ctx) {
                 throw error;
             missing = error.message;
         }
-        const trace = await traceOf(ctx, answer);
         if (!answer) {
-            ended ??= await endOf(ctx);
-            showEnded(ctx, missing, ended, trace);
+            if (ended === null || Date.now() - looked > LOOK_MS) {
+                ended = await endOf(ctx);
+                looked = Date.now();
+            }
+            showEnded(ctx, missing, ended, await orError(traceOf(ctx, null)));
             return;
         }
-        const c = answer.call, agent = await agentOf(ctx, c.agent);
+        ended = null;
+        const c = answer.call;
+        const [agent, trace] = await Promise.all([orError(ctx.get(pathOf('agents', c.agent))), orError(traceOf(ctx, answer))]);
         ctx.show(head(methodName(c.class, c.method), { more: stateTag(c.state), end: ctx.writes ? [h('button', { type: 'button', class: 'danger', onclick: () => cancelCall(c, again) }, 'Cancel …')] : [] }),
             diagnosis(answer),
             h('section', { class: 'card' }, h('h2', null, 'About it'), facts([['Call', foreign(c.id, 'mono')], ['Agent', agentLink(c.agent)], ['Age', duration(c.age_ms)], ['Partition', c.partition],
-                c.worker ? ['Worker', h('a', { href: to('workers') }, foreign(c.worker))] : null, c.caller ? ['Called by', callLink(c.caller)] : null, ['Why it has not ended', ['it is ', standing(c), reason(c).some(Boolean) && c.state !== 'running' ? ': ' : '', c.state === 'running' ? '' : reason(c)]]])),
+                c.worker ? ['Worker', h('a', { href: to('workers') }, foreign(c.worker))] : null, c.caller ? ['Called by', callLink(c.caller)] : null, ['Why it has not ended', ['it ', standing(c), waiting(c).length ? ': ' : '', waiting(c)]]])),
             h('section', { class: 'card', 'aria-labelledby': 'tree' }, h('div', { class: 'title' }, h('h2', { id: 'tree' }, 'The tree that it is in'), h('span', { class: 'end quiet' }, plural(answer.calls.length, 'call'))), treeOf(answer, c.id),
                 answer.more ? h('p', { class: 'quiet' }, 'The tree has more calls than are shown.') : null, cutNote(answer)),
             argumentsOf(c), stateOf(agent, c.agent), falls(ctx, trace));

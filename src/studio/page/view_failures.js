@@ -26,7 +26,7 @@ function summaryTable({ kinds, counted, more }, choose) {
             h('td', { 'data-label': 'Last', class: 'tight' }, ago(x.last_ms, now())),
             h('td', { 'data-label': 'Kept', class: 'num' }, count(x.count)),
             h('td', { 'data-label': 'Share' }, h('span', { class: 'bar', role: 'img', 'aria-label': plural(x.count, 'failure') }, h('i', { class: 'fails', css: { width: `${x.count / most * 100}%` } })))))))),
-    more ? h('p', { class: 'quiet', 'data-more': counted }, `Of the newest ${count(counted)} failures: there are more.`) : null,
+    more ? h('p', { class: 'quiet', 'data-more': counted }, `Of the newest ${count(counted)}; more than ${count(counted)} are kept.`) : null,
     kinds.length > 50 ? h('p', { class: 'quiet' }, `The first 50 of ${count(kinds.length)} kinds.`) : null];
 }
 

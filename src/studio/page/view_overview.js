@@ -1,5 +1,5 @@
 // view_overview.js: is it well, and if not, what is slow or stuck, and why.
-import { attention, longest } from './attention.js';
+import { attention, timed } from './attention.js';
 import { Chart } from './chart.js';
 import { foreign, h, keep } from './dom.js';
 import { bytes, clock, count, duration, none, short } from './format.js';
@@ -167,7 +167,7 @@ export default {
             const failed = outcomes.find(o => o.status === 'rejected');
             if (failed)
                 throw failed.reason;
-            await learn(ctx, longest(known));
+            await learn(ctx, timed(known));
             draw();
         });
         ctx.on(kind => {

@@ -4,7 +4,7 @@ import { count, duration, plural } from './format.js';
 import { drawing } from './graph.js';
 import { agentLink, callLink, choice, empty, head, methodName, stateTag, table } from './parts.js';
 import { to } from './router.js';
-import { inMethod, told } from './why.js';
+import { runningFor, told } from './why.js';
 
 const MAX_DRAWN = 150;
 
@@ -44,7 +44,7 @@ function roots(answer, nodes) {
         table({
             caption: 'Calls that others wait for, and that wait for none', rows: list.map(r => ({ ...nodes.get(r.id), waiting: r.waiting, uncounted: r.more })), key: n => n.id,
             columns: [{ label: 'Waiting for it', num: true, of: n => count(n.waiting) + (n.uncounted ? '+' : '') }, { label: 'State', of: n => stateTag(n.state) }, { label: 'Age', num: true, of: n => duration(n.age_ms) },
-                { label: 'Method', of: n => methodName(n.class, n.method) }, { label: 'Agent', of: n => agentLink(n.agent) }, { label: 'Why', of: n => [told(n) ? foreign(told(n)) : n.state === 'running' ? inMethod(n) : '', n.behind ? ` (${plural(n.behind, 'call')} of its agent behind it)` : ''] }, { label: 'Call', of: n => callLink(n.id) }],
+                { label: 'Method', of: n => methodName(n.class, n.method) }, { label: 'Agent', of: n => agentLink(n.agent) }, { label: 'Why', of: n => [told(n) ? foreign(told(n)) : n.state === 'running' ? runningFor(n) : '', n.behind ? ` (${plural(n.behind, 'call')} of its agent behind it)` : ''] }, { label: 'Call', of: n => callLink(n.id) }],
         }));
 }
 

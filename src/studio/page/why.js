@@ -1,5 +1,5 @@
-// why.js: why a call has not ended, in words: for how long it has been in its method, how long others of the method
-// usually take, and what it waits for by what its worker tells.
+// why.js: why a call has not ended, in words: for how long it has been running, the median of its method, and what it
+// waits for by what its worker tells.
 import { foreign } from './dom.js';
 import { count, duration } from './format.js';
 import { live } from './live.js';
@@ -38,25 +38,33 @@ const hasBegun = call => call.state === 'running' || call.state === 'parked';
 // How long a call has not moved: since its method began, or since it was made.
 export const since = call => hasBegun(call) ? call.run_ms ?? call.age_ms : call.age_ms;
 
-// "in its method for 18 min 2 s, usually 21 ms"
-export function inMethod(call) {
+function withMedian(text, call) {
     const ms = usual(call);
-    return `in its method for ${duration(since(call))}${ms === null ? '' : `, usually ${duration(ms)}`}`;
+    return ms === null ? text : `${text}, median ${duration(ms)}`;
 }
 
-// The state of a call and its time, for a sentence that begins with "it is".
+export const runningFor = call => withMedian(`running for ${duration(since(call))}`, call);
+
+// The state of a call and its time, for a sentence about it: "has been running for 18 min 2 s, median 21 ms".
 export function standing(call) {
-    return call.state === 'running' ? inMethod(call) : call.state === 'parked' ? `parked ${inMethod(call)}` : `${call.state} for ${duration(call.age_ms)}`;
+    return call.state === 'parked' ? withMedian(`is parked, ${duration(since(call))} after it began`, call)
+        : `has been ${call.state === 'running' ? runningFor(call) : `${call.state} for ${duration(call.age_ms)}`}`;
 }
 
 // What its worker tells, unless that says no more than its state.
 export const told = call => call.why && !(call.state === 'running' && call.why === 'runs') ? call.why : null;
 
-// The same for a table: what it waits for as a link.
-export function reason(call) {
+// The same with what it waits for as a link, and when it is due; nothing: [].
+export function waiting(call) {
     const named = call.waits_for && call.why?.includes(call.waits_for); // then the link says it
     const why = named ? null : told(call);
-    return [why ? foreign(why) : call.state === 'running' ? inMethod(call) : null,
+    return [why ? foreign(why) : null,
         call.waits_for ? [why ? ' ' : 'waits for call ', callLink(call.waits_for), call.awaited > 1 ? ` and ${count(call.awaited - 1)} more` : ''] : null,
-        call.due_ms !== undefined ? ` due in ${duration(call.due_ms)}` : null, call.failed_runs ? ` after ${count(call.failed_runs)} failed` : null];
+        call.due_ms !== undefined ? ` due in ${duration(call.due_ms)}` : null, call.failed_runs ? ` after ${count(call.failed_runs)} failed` : null].filter(Boolean);
+}
+
+// The same for a table, where nothing else says how long it has been running.
+export function reason(call) {
+    const why = waiting(call);
+    return call.state === 'running' && !told(call) ? [runningFor(call), why.length ? '; ' : null, why] : why;
 }
