@@ -156,24 +156,35 @@ static void begin_completing(struct asq__batch *b, struct asq__completing *now,
     b->completing = now;
 }
 
+static void end_call(struct asq__call *call, const Asqueue__Result *result, const asq_error *error)
+{
+    asq__assert(!result != !error);
+    call->outcome = !result           ? ASQ__OUTCOME_UNKNOWN
+                    : result->failure ? ASQ__OUTCOME_FAILED
+                                      : ASQ__OUTCOME_SUCCEEDED;
+    struct asq__progress *progress = call->progress; /* keeps the call, which may go here */
+    call->done(call, result, error);
+    if (progress)
+        asq__progress_ended(progress);
+}
+
+void asq__call_fail(struct asq__call *call, const asq_error *error)
+{
+    asq__assert(!call->batch);
+    end_call(call, NULL, error);
+}
+
 /* Completes the calls in `now`. The caller keeps the batch alive (b->answers). */
 static void complete(struct asq__batch *b, struct asq__completing *now,
                      const Asqueue__Result *result, const asq_error *error)
 {
     struct asq__call *call;
-    asq__assert(!result != !error);
     while ((call = now->next)) {
         asq__assert(call->batch == b);
         now->next = call->next;
         call->batch = NULL;
         call->next = NULL;
-        call->outcome = !result           ? ASQ__OUTCOME_UNKNOWN
-                        : result->failure ? ASQ__OUTCOME_FAILED
-                                          : ASQ__OUTCOME_SUCCEEDED;
-        struct asq__progress *progress = call->progress; /* keeps the call, which may go here */
-        call->done(call, result, error);
-        if (progress)
-            asq__progress_ended(progress);
+        end_call(call, result, error);
     }
     b->completing = now->outer;
 }

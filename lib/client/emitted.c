@@ -25,8 +25,8 @@ void asq__emitted_reset(struct asq__emitted *e)
 {
     asq__buf_reset(&e->values);
     e->again = false;
-    e->missed = 0;
-    e->at = 0;
+    e->missed = e->gone = 0;
+    e->at = e->oldest = 0;
 }
 
 bool asq__emitted_has(const struct asq__emitted *e)
@@ -34,35 +34,79 @@ bool asq__emitted_has(const struct asq__emitted *e)
     return e->again || e->missed || e->at < e->values.len;
 }
 
-/* Moves the rest to the beginning, once what was taken is as long. */
+/* Moves what is kept to the beginning, once what is not is as long. */
 static void compact(struct asq__emitted *e)
 {
-    if (e->at < e->values.len - e->at)
+    if (!e->oldest || e->oldest < e->values.len - e->oldest)
         return;
-    memmove(e->values.data, e->values.data + e->at, e->values.len - e->at);
-    e->values.len -= e->at;
-    e->at = 0;
+    memmove(e->values.data, e->values.data + e->oldest, e->values.len - e->oldest);
+    e->values.len -= e->oldest;
+    e->at -= e->oldest;
+    e->oldest = 0;
+}
+
+/* Forgets the oldest value. False: there is none. */
+static bool drop_oldest(struct asq__emitted *e)
+{
+    const uint8_t *value;
+    size_t n;
+    if (asq__emission_read(e->values.data, e->values.len, &e->oldest, &value, &n) < 0)
+        return false;
+    e->gone++;
+    if (e->at < e->oldest) {
+        e->at = e->oldest;
+        e->missed++;
+    }
+    return true;
 }
 
 int asq__emitted_add(struct asq__emitted *e, const void *value, size_t n)
 {
-    const uint8_t *oldest;
-    size_t oldest_n;
-    while (e->at < e->values.len &&
-           e->values.len - e->at + asq__emission_size(n) > ASQ__EMITTED_KEPT &&
-           asq__emission_read(e->values.data, e->values.len, &e->at, &oldest, &oldest_n) == 0)
-        e->missed++;
-    if (e->at)
-        compact(e);
+    while (e->values.len - e->oldest + asq__emission_size(n) > ASQ__EMITTED_KEPT && drop_oldest(e))
+        continue;
+    compact(e);
     asq__emission_put(value, n, &e->values);
     return e->values.error;
 }
 
+bool asq__emitted_go_to(struct asq__emitted *e, struct asq__emitted_place *place, uint64_t run,
+                        uint64_t n)
+{
+    uint64_t next = run == place->run ? place->next : 0;
+    if (run == place->run && n == next)
+        return true;
+    if (asq__emitted_has(e))
+        return false;
+    e->again = place->run && run != place->run;
+    e->missed = n - next;
+    *place = (struct asq__emitted_place){ run, n };
+    return true;
+}
+
+bool asq__emitted_add_entry(struct asq__emitted *e, struct asq__emitted_place *place, uint64_t run,
+                            uint64_t n, const void *values, size_t len)
+{
+    uint64_t count;
+    if (run < place->run || (run == place->run && n < place->next))
+        return true; /* not asked for */
+    if (!asq__emitted_go_to(e, place, run, n))
+        return false;
+    if (len > ASQ__EMITTED_KEPT || !asq__emissions_count(values, len, &count) || !count) {
+        /* Not from a worker: skipped, as a value that is missed. */
+        return asq__emitted_go_to(e, place, run, n + 1);
+    }
+    asq__buf_put(&e->values, values, len);
+    if (e->values.error)
+        return false;
+    place->next += count;
+    return true;
+}
+
 int asq__emitted_copy(struct asq__emitted *e, const struct asq__emitted *from)
 {
-    e->missed += from->missed;
-    if (from->at < from->values.len)
-        asq__buf_put(&e->values, from->values.data + from->at, from->values.len - from->at);
+    e->missed += from->gone;
+    if (from->oldest < from->values.len)
+        asq__buf_put(&e->values, from->values.data + from->oldest, from->values.len - from->oldest);
     return e->values.error;
 }
 

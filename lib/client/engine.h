@@ -136,6 +136,8 @@ void asq__engine_cancel_batch(struct asq__engine *e, const uint8_t batch[ASQ__BA
 /* Sends a probe to the owner of a call. */
 int asq__engine_probe(struct asq__engine *e, const struct asq__call_id *id,
                       const Asqueue__Probe *probe);
+/* Completes a call that is in no batch, because it could not be sent or awaited. */
+void asq__call_fail(struct asq__call *call, const asq_error *error);
 /* Detaches `call`: its `done` will not be called. The call itself still reaches its stream. */
 void asq__engine_abandon(struct asq__engine *e, struct asq__call *call);
 /* Leaves the record of the call's batch to its TTL. */

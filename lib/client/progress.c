@@ -62,37 +62,22 @@ static void fail(struct asq__progress *p, int code, const char *why)
     deliver(p);
 }
 
-/* Goes to value n of a run. False: values were skipped, and something waits to be told before. */
-static bool go_to(struct asq__progress *p, uint64_t run, uint64_t n)
-{
-    uint64_t next = run == p->run ? p->next : 0;
-    if (run == p->run && n == next)
-        return true;
-    if (asq__emitted_has(&p->got))
-        return false;
-    p->got.again = p->run && run != p->run;
-    p->got.missed = n - next;
-    p->run = run;
-    p->next = n;
-    return true;
-}
-
 /* Tells at the end what the reader has not got of the last run. */
 static void finish(struct asq__progress *p)
 {
     p->finished = true;
     if (!p->counted)
         return;
-    if (p->last_count && (p->last_run > p->run || p->last_count > p->next))
-        go_to(p, p->last_run, p->last_count);
-    else if (!p->last_count && p->run && p->succeeded)
+    if (p->last_count && (p->last_run > p->place.run || p->last_count > p->place.next))
+        asq__emitted_go_to(&p->got, &p->place, p->last_run, p->last_count);
+    else if (!p->last_count && p->place.run && p->succeeded)
         p->got.again = true; /* the last run has emitted nothing */
 }
 
 /* Takes an entry. False: the rest is read again, when the reader has taken what is there. */
 static bool take_entry(struct asq__progress *p, const redisReply *entry)
 {
-    uint64_t run, n, count;
+    uint64_t run, n;
     if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
         entry->element[0]->type != REDIS_REPLY_STRING ||
         entry->element[1]->type != REDIS_REPLY_ARRAY)
@@ -100,18 +85,11 @@ static bool take_entry(struct asq__progress *p, const redisReply *entry)
     const char *at = entry->element[0]->str;
     if (!asq__decimal_read(&at, &run) || *at++ != '-' || !asq__decimal_read(&at, &n) || *at)
         return false;
-    if (run < p->run || (run == p->run && n < p->next))
-        return true; /* not asked for */
-    if (!go_to(p, run, n))
-        return false;
     const redisReply *fields = entry->element[1];
     const redisReply *v = fields->elements == 2 ? fields->element[1] : NULL;
-    if (!v || v->type != REDIS_REPLY_STRING ||
-        !asq__emissions_count((const uint8_t *) v->str, v->len, &count) || !count)
-        return go_to(p, run, n + 1); /* not from a worker: skipped, as a value that is missed */
-    asq__buf_put(&p->got.values, v->str, v->len);
-    p->next = n + count;
-    return true;
+    if (!v || v->type != REDIS_REPLY_STRING)
+        return asq__emitted_add_entry(&p->got, &p->place, run, n, "", 0);
+    return asq__emitted_add_entry(&p->got, &p->place, run, n, v->str, v->len);
 }
 
 static void read_on(struct asq__progress *p);
@@ -182,9 +160,9 @@ static void read_on(struct asq__progress *p)
     if (!e->up || p->asking)
         return;
     stream_of(e, &p->id, key);
-    char *at = from + asq__decimal(p->run, from);
+    char *at = from + asq__decimal(p->place.run, from);
     *at++ = '-';
-    at[asq__decimal(p->next, at)] = '\0';
+    at[asq__decimal(p->place.next, at)] = '\0';
     count[asq__decimal(ENTRIES_AT_ONCE, count)] = '\0';
     p->more = false;
     p->at_end = p->ended;
@@ -207,7 +185,8 @@ static bool note_end(struct asq__progress *p)
     p->succeeded = call->outcome == ASQ__OUTCOME_SUCCEEDED;
     p->last_run = call->run;
     p->last_count = call->emitted;
-    return p->counted && (!p->last_count || (p->last_run == p->run && p->last_count <= p->next));
+    return p->counted &&
+           (!p->last_count || (p->last_run == p->place.run && p->last_count <= p->place.next));
 }
 
 void asq__progress_ended(struct asq__progress *p)

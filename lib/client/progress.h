@@ -23,13 +23,12 @@ struct asq__progress {
     struct asq__engine *engine;
     struct asq__call *call;
     struct asq__call_id id;
-    /* Place of the next read: value `next` of the run. Run 0: nothing was read yet. */
-    uint64_t run, next;
-    bool asking;  /* a read is under way */
-    bool more;    /* there may be more than it finds */
-    bool ended;   /* the call has ended */
-    bool at_end;  /* it had before the read under way was sent */
-    bool counted; /* its result says how much the last run has emitted */
+    struct asq__emitted_place place; /* of the next read */
+    bool asking;                     /* a read is under way */
+    bool more;                       /* there may be more than it finds */
+    bool ended;                      /* the call has ended */
+    bool at_end;                     /* it had before the read under way was sent */
+    bool counted;                    /* its result says how much the last run has emitted */
     uint64_t last_run, last_count;
     bool succeeded;
     /* For the reader. */

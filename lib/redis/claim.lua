@@ -162,7 +162,8 @@ local epoch = math.max(count(held[3]) + 1, count(beside or '') + 1, count(ARGV[4
 local text = string.format('%.0f', epoch)
 local seq = count(held[4])
 redis.call('SET', KEYS[7], text)
-redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'token', ARGV[3], 'epoch', text, 'seq', string.format('%.0f', seq))
+redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'token', ARGV[3], 'epoch', text, 'seq', string.format('%.0f', seq),
+    'flush', '0')
 for i = 1, #odd, 1000 do
     redis.call('HDEL', KEYS[3], unpack(odd, i, math.min(i + 999, #odd)))
 end

@@ -11,8 +11,9 @@
  * The id of a chunk is the number of its run and of its first value, so a flush that is sent again,
  * because its answer was lost, adds nothing twice. A run's last chunks leave before the commit of
  * its outcome, on the same connection, also when both are sent again: whoever has the result finds
- * all values that are ever to come. What Redis refuses otherwise is missing, and readers see that
- * by the numbers.
+ * all values that are ever to come. Redis takes flushes in their order alone, so one that it has
+ * refused for the moment is not shut out by those behind it. What it refuses for good is missing,
+ * and readers see that by the numbers.
  *
  * The process may die, or lose the partition, at any point: the next owner has a higher epoch, and
  * with it a higher number for its run, and emit.lua refuses what comes from here with an old token.
@@ -62,7 +63,7 @@ enum {
     OVERHEAD = 64,               /* what a value takes besides its bytes, about */
     FLUSHES_MOST = 8,            /* of a partition, unanswered */
     MARKS = 32,                  /* see struct asq__emits */
-    RENEWALS = 8                 /* of a stream's TTL within it */
+    RENEWALS = 16                /* of a stream's TTL within it; as in emit.lua */
 };
 
 /* A run's number is its epoch and how often the call had failed before: it grows with each run. */
@@ -74,8 +75,7 @@ struct chunk {
     struct asq__emits *emits;
     uint64_t first, n; /* number of its first value; of its values. n 0: renews the TTL alone */
     uint64_t oldest;   /* value of the run that is still to be kept */
-    bool renews;
-    size_t cost; /* bytes counted as under way */
+    size_t cost;       /* bytes counted as under way */
     struct asq__buf values;
 };
 
@@ -87,8 +87,8 @@ struct asq__emits {
     struct asq__partition *part;
     struct asq__run *run; /* NULL once it has ended */
     char call[ASQ__CALL_ID_TEXT];
-    uint64_t number; /* of the run */
-    int64_t renewed_ms;
+    uint64_t number;  /* of the run */
+    int64_t added_ms; /* when its last chunk was begun, which renews the stream's TTL */
     /* Numbers of values, each so many bytes behind the one before: the stream keeps what came since
      * the oldest of them. */
     uint64_t marks[MARKS];
@@ -99,6 +99,7 @@ struct flush {
     struct asq__list node;       /* in part->emit_flushes */
     struct asq__partition *part; /* NULL: dropped, and an answer is still to come */
     bool sent;                   /* an answer is to come */
+    uint64_t number;             /* grows from flush to flush of a partition */
     size_t calls;
     struct asq__list chunks;
 };
@@ -219,15 +220,12 @@ static uint64_t oldest_kept(const struct asq__emits *e)
 static struct chunk *add_chunk(struct asq__emits *e, uint64_t first)
 {
     struct chunk *c = calloc(1, sizeof *c);
-    int64_t ttl = asq__commit_record_ms(e->part->w, false), now = asq__now_ms();
     if (!c)
         return NULL;
     c->emits = e;
     e->refs++;
     c->first = first;
-    c->renews = !e->renewed_ms || now - e->renewed_ms > ttl / RENEWALS;
-    if (c->renews)
-        e->renewed_ms = now;
+    e->added_ms = asq__now_ms();
     asq__buf_init(&c->values, CHUNK + 2 * ASQ__EMIT_MAX);
     asq__list_add(&e->open, &c->node);
     if (asq__list_empty(&e->node))
@@ -308,7 +306,7 @@ void asq__emits_end(struct asq__run *run)
         return;
     int64_t ttl = asq__commit_record_ms(run->w, false);
     if (asq__partition_is_owned(e->part) && !asq__actor_is_orphan(run->actor)) {
-        if (asq__list_empty(&e->open) && asq__now_ms() - e->renewed_ms > ttl / RENEWALS)
+        if (asq__list_empty(&e->open) && asq__now_ms() - e->added_ms > ttl / RENEWALS)
             add_chunk(e, run->emitted); /* lives as long as the result, then */
         e->part->emit_now |= !asq__list_empty(&e->open);
     }
@@ -329,11 +327,15 @@ static void put_chunk(struct asq__cmd *cmd, const struct chunk *c)
         n += asq__decimal(at[i], id + n);
         asq__cmd_put(cmd, id, n);
     }
-    if (c->renews)
-        asq__cmd_number(cmd, (uint64_t) asq__commit_record_ms(c->emits->part->w, false));
-    else
-        asq__cmd_puts(cmd, "");
     asq__cmd_put(cmd, c->values.data, c->values.len);
+}
+
+/* Returns the number of the flush that has to be in Redis before this one; 0: none. */
+static uint64_t predecessor(const struct flush *f)
+{
+    if (f->node.prev == &f->part->emit_flushes)
+        return 0; /* also when Redis has lost what it had acknowledged */
+    return ASQ__CONTAINER(f->node.prev, struct flush, node)->number;
 }
 
 static void build(struct asq__cmd *cmd, const struct flush *f)
@@ -351,6 +353,9 @@ static void build(struct asq__cmd *cmd, const struct flush *f)
         asq__cmd_put(cmd, key, asq__keys_emitted(keys, p->number, c->emits->call, key));
     }
     asq__cmd_puts(cmd, p->token);
+    asq__cmd_number(cmd, f->number);
+    asq__cmd_number(cmd, predecessor(f));
+    asq__cmd_number(cmd, (uint64_t) asq__commit_record_ms(p->w, false));
     ASQ__LIST_EACH (it, &f->chunks)
         put_chunk(cmd, ASQ__CONTAINER(it, struct chunk, node));
 }
@@ -388,6 +393,8 @@ static void on_flushed(struct asq__conn *conn, const redisReply *reply, void *us
         flush_free(f);
     else if (asq__reply_is(reply, "FENCED"))
         asq__partition_abandon(p, "what its calls emit found another token in its lease");
+    else if (asq__reply_is(reply, "EARLY"))
+        make_due(p);
     else if (asq__reply_is_error(reply, "NOSCRIPT")) {
         asq__redis_reload_scripts(p->w->redis, p->number);
         make_due(p);
@@ -439,6 +446,7 @@ static struct flush *gather(struct asq__partition *p)
     if (!f)
         return NULL;
     f->part = p;
+    f->number = ++p->emit_number;
     asq__list_init(&f->node);
     asq__list_init(&f->chunks);
     while (bytes < FLUSH && !asq__list_empty(&p->emits)) {
@@ -511,11 +519,18 @@ static int64_t pause_after(size_t calls)
     return ms < EVERY_MOST_MS ? ms : EVERY_MOST_MS;
 }
 
-/* Returns whether commands of the partition reach Redis. Whenever its commits do, its values have
- * to go before them. */
+/* Returns whether commands of the partition reach Redis. */
 static bool is_reachable(const struct asq__partition *p)
 {
     return asq__conn_is_up(asq__redis_conn(p->w->redis, p->number));
+}
+
+/* Returns whether a partition's values are to leave. What was refused is tried again after a while,
+ * and before each commit, because readers do not wait for it after that. */
+static bool wants_to_send(const struct asq__partition *p, int64_t now)
+{
+    bool commits = !asq__list_empty(&p->ready) && !p->recovering;
+    return commits || p->emit_now || p->emit_retry_ms <= now;
 }
 
 void asq__emits_send(struct asq__process *w)
@@ -528,7 +543,7 @@ void asq__emits_send(struct asq__process *w)
         if (!asq__partition_is_owned(p)) {
             asq__list_del(&p->emitting); /* to be dropped */
         } else if (is_reachable(p)) {    /* else the connection wakes the loop */
-            if (p->emit_now || p->emit_retry_ms <= now)
+            if (wants_to_send(p, now))
                 calls += send_partition(p, due);
             waits |= !asq__list_empty(&p->emitting);
         }

@@ -203,7 +203,7 @@ static void ask_on_loop(struct asq__handover *h)
         rc = asq__engine_await(n->w->engine, &r->id, &r->call); /* takes the reference */
         if (rc < 0) {
             asq_error error = { rc, "the result cannot be awaited", "", "", "", "", "" };
-            asq__nested_call_done(&r->call, NULL, &error);
+            asq__call_fail(&r->call, &error);
         }
     } else if (q->ask == ASK_EMITTED) {
         r->progress->arrived = emitted_arrived; /* lets go of the reference */

@@ -114,7 +114,7 @@ static void fail_request(struct request *q, int code, const char *why)
     asq_error error = { code, why, "", "", "", "", "" };
     for (size_t i = 0; i < q->n; i++) {
         asq__result_ref(q->results[i]);
-        asq__nested_call_done(&q->results[i]->call, NULL, &error);
+        asq__call_fail(&q->results[i]->call, &error);
     }
 }
 
@@ -166,10 +166,8 @@ static void send_on_loop(struct request *q)
     int rc = calls ? 0 : ASQ_ENOMEM;
     if (rc == 0 && !note_inner(n->run, q->partition, q->id))
         rc = ASQ_ENOMEM;
-    for (size_t i = 0; i < q->n && rc == 0; i++) {
+    for (size_t i = 0; i < q->n && rc == 0; i++)
         calls[i] = &q->results[i]->call;
-        calls[i]->done = asq__nested_call_done;
-    }
     if (rc == 0) {
         struct asq__run *run = n->run;
         char entry[ASQ__STREAM_ID_TEXT];
@@ -211,7 +209,7 @@ static void send_on_loop(struct request *q)
                     "",      "",
                     ""
                 };
-                asq__nested_call_done(calls[i], NULL, &error);
+                asq__call_fail(calls[i], &error);
             }
         }
     } else {
@@ -320,6 +318,7 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
             memcpy(q->label, r->label, sizeof q->label);
         asq__buf_put(&q->jobs, r->job.data, r->job.len);
         asq__result_ref(r);
+        r->call.done = asq__nested_call_done;
         r->id.partition = partition;
         r->id.index = (uint32_t) q->n;
         q->results[q->n++] = r;

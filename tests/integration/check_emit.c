@@ -4,6 +4,7 @@
  */
 #include "logged.h"
 #include "modes.h"
+#include "redis/script.h"
 #include "support/proxy.h"
 #include "support/suite.h"
 
@@ -28,6 +29,7 @@ static sup_proxy *proxy;
  *     b:N   emits a text of N bytes
  *     j:T   emits the JSON value T
  *     g     notes "at the gate", and waits until the gate is open
+ *     w:N   waits until go(N)
  *     k     kills the process, the first time
  *     E     fails with ASQ_EFAILED, the first time
  *     F     fails with ASQ_EFAILED
@@ -49,6 +51,25 @@ static int emit_text(asq_ctx *ctx, size_t n)
     int rc = asq_emit(ctx, asq_value_stringn(text, n));
     free(text);
     return rc;
+}
+
+/* Has the word w:N go on. */
+static void go(int n)
+{
+    char *name = sup_format("go%d", n);
+
+    touch(logged_file(name));
+    free(name);
+}
+
+static void wait_for_go(long n)
+{
+    char *name = sup_format("go%ld", n), *path = sup_path(name);
+
+    while (!exists(path))
+        sup_sleep_ms(5);
+    free(path);
+    free(name);
 }
 
 static int do_word(asq_ctx *ctx, const char *word, int *next)
@@ -76,6 +97,7 @@ static int do_word(asq_ctx *ctx, const char *word, int *next)
         while (!exists(gate))
             sup_sleep_ms(5);
         return 0;
+    case 'w': wait_for_go(n); return 0;
     case 'k':
         if (is_first())
             kill(getpid(), SIGKILL);
@@ -156,11 +178,47 @@ static int emitter_relay(asq_ctx *ctx, void *self, const asq_value *args, asq_va
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(asq_ctx_handle(ctx))) : 0;
 }
 
+static int nothing(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    (void) ctx;
+    (void) user;
+    (void) ret;
+    return 0;
+}
+
+/* Calls another emitter behind a step, and notes that it has read what that one emits. */
+static int emitter_relay_behind_a_step(asq_ctx *ctx, void *self, const asq_value *args,
+                                       asq_value **ret)
+{
+    const char *id;
+    asq_agent *a = NULL;
+    asq_result *r = NULL;
+    char *out = malloc(TEXT);
+    int rc;
+
+    (void) self;
+    touch(notes);
+    wait_for_go(1);
+    if ((rc = asq_args(ctx, args, "[s]", &id)) == 0 &&
+        (rc = asq_step(ctx, "the step", nothing, NULL, NULL)) == 0 &&
+        (rc = asq_attach(asq_ctx_handle(ctx), id, &a)) == 0 &&
+        (rc = asq_call(a, "run", &r, "[s]", "e:1")) == 0) {
+        rc = read_to_end(r, out);
+        touch(turn);
+    }
+    *ret = NULL;
+    asq_result_free(r);
+    asq_agent_free(a);
+    free(out);
+    return rc;
+}
+
 static const asq_retry twice = { ASQ_RETRY_INIT, .attempts = 2 };
 static const asq_method methods[] = { { "run", emitter_run, "script", 0, NULL },
                                       { "retried", emitter_run, "script", 0, NULL },
                                       { "soon", emitter_run, "script", ASQ_NONBLOCKING, NULL },
                                       { "relay", emitter_relay, "id, script", 0, NULL },
+                                      { "stepped", emitter_relay_behind_a_step, "id", 0, NULL },
                                       { 0 } };
 static const asq_method_retry retries[] = { { "retried", &twice }, { NULL, NULL } };
 static const asq_class emitter_class = { ASQ_CLASS_INIT, .name = "Emitter", .methods = methods,
@@ -416,6 +474,22 @@ START_TEST(another_handle_reads_from_the_beginning)
 }
 END_TEST
 
+START_TEST(what_was_read_is_there_for_others)
+{
+    asq *other = mode == MODE_LOCAL ? H : modes_open();
+    asq_result *r = begin("run", "e:3"), *theirs;
+
+    ok(asq_result_keep(r));
+    expect(r, "0 1 2 end");
+    ok(asq_result_attach(other, asq_result_id(r), &theirs));
+    expect(theirs, "0 1 2 end");
+    asq_result_free(theirs);
+    asq_result_free(r);
+    if (other != H)
+        asq_close(other);
+}
+END_TEST
+
 START_TEST(a_method_reads_what_another_one_emits)
 {
     asq_agent *peer = agent_new("Emitter", NULL);
@@ -568,6 +642,22 @@ START_TEST(what_nobody_needs_is_removed)
 }
 END_TEST
 
+START_TEST(a_stream_that_was_removed_expires_when_it_is_back)
+{
+    asq_result *r = begin("run", "e:1 g e:2");
+    char *key = stream_of(r); /* keeps it */
+
+    expect_next(r, ASQ_NEXT_VALUE, "0");
+    wait_at_gate();
+    sup_redis_do(redis, "DEL %s", key);
+    touch(gate);
+    expect(r, "1 2 end");
+    ck_assert_int_gt(sup_redis_int(redis, "PTTL %s", key), 60000);
+    free(key);
+    asq_result_free(r);
+}
+END_TEST
+
 START_TEST(a_key_of_a_wrong_type_is_overwritten)
 {
     asq_result *r = begin("run", "g e:3");
@@ -625,6 +715,70 @@ START_TEST(a_worker_that_has_lost_the_partition_emits_nothing)
     freeReplyObject(last);
     free(key);
     asq_result_free(r);
+}
+END_TEST
+
+/* Redis has no memory for the values when they are sent, but has some when the call ends. */
+START_TEST(refused_values_are_sent_again_before_the_result)
+{
+    asq_result *r = begin("run", "g e:2 w:1");
+    int64_t before = sup_redis_stat(redis, "errorstats", "errorstat_OOM", "count=");
+
+    wait_at_gate();
+    sup_redis_do(redis, "CONFIG SET maxmemory 1");
+    touch(gate);
+    sup_wait_until(sup_redis_stat(redis, "errorstats", "errorstat_OOM", "count=") > before);
+    sup_redis_do(redis, "CONFIG SET maxmemory 0");
+    go(1);
+    expect(r, "0 1 end");
+    asq_result_free(r);
+}
+END_TEST
+
+/* Redis does not know the script that comes with the first values, but knows the one behind it. The worker
+ * hears of neither before both are sent. */
+START_TEST(values_do_not_overtake_refused_ones)
+{
+    asq_result *r = begin("run", "e:1 g j:\"AAAA\" w:1 e:1 w:2");
+
+    expect_next(r, ASQ_NEXT_VALUE, "0");
+    wait_at_gate();
+    char *sha = sup_redis_str(redis, "SCRIPT LOAD %s", asq__script_text(ASQ__SCRIPT_EMIT));
+    sup_proxy_stall(proxy, "}:p:");
+    sup_proxy_spoil(proxy, "AAAA", sha, "0123456789012345678901234567890123456789");
+    touch(gate);
+    sup_wait_until(asq_poll(H, 0) >= 0 && sup_proxy_n_stalled(proxy) == 1);
+    sup_proxy_spoil(proxy, NULL, NULL, NULL);
+    go(1);
+    sup_wait_until(asq_poll(H, 0) >= 0 && sup_proxy_n_stalled(proxy) == 2);
+    sup_proxy_resume(proxy);
+    expect_next(r, ASQ_NEXT_VALUE, "\"AAAA\"");
+    expect_next(r, ASQ_NEXT_VALUE, "1");
+    go(2);
+    expect(r, "end");
+    free(sha);
+    asq_result_free(r);
+}
+END_TEST
+
+/* The partition is lost between a step and its record, so a call behind the step never leaves. */
+START_TEST(a_reader_of_a_call_that_cannot_leave_is_told)
+{
+    asq_agent *peer = agent_new("Emitter", NULL);
+    asq_result *r;
+
+    ok(asq_call(emitter, "stepped", &r, "[s]", asq_agent_id(peer)));
+    wait_at_gate();
+    int64_t reads = sup_redis_stat(redis, "commandstats", "cmdstat_xrange:", "calls=");
+    sup_redis_do(redis, "HSET asq:{default.%ld}:lease token %032d", atol(asq_result_id(r)), 1);
+    sup_proxy_stall(proxy, "the step");
+    go(1);
+    sup_wait_until(asq_poll(H, 0) >= 0 && sup_proxy_n_stalled(proxy) > 0);
+    sup_wait_until(sup_redis_stat(redis, "commandstats", "cmdstat_xrange:", "calls=") > reads);
+    sup_proxy_resume(proxy);
+    sup_wait_until(asq_poll(H, 0) >= 0 && exists(turn));
+    asq_result_free(r);
+    asq_agent_free(peer);
 }
 END_TEST
 
@@ -730,6 +884,7 @@ static void add_all(TCase *t)
     tcase_add_test(t, a_value_that_is_too_large_is_refused);
     tcase_add_test(t, the_oldest_go_when_there_are_too_many);
     tcase_add_test(t, another_handle_reads_from_the_beginning);
+    tcase_add_test(t, what_was_read_is_there_for_others);
     tcase_add_test(t, a_method_reads_what_another_one_emits);
 }
 
@@ -759,14 +914,18 @@ int main(void)
     tcase_add_test(t, nothing_is_lost_and_nothing_comes_twice_over_lost_connections);
     tcase_add_test(t, values_outlive_a_restart_of_redis);
     tcase_add_test(t, what_nobody_needs_is_removed);
+    tcase_add_test(t, a_stream_that_was_removed_expires_when_it_is_back);
     tcase_add_test(t, a_key_of_a_wrong_type_is_overwritten);
     tcase_add_test(t, foreign_entries_are_passed_over_and_told);
     tcase_add_test(t, a_handle_that_closes_ends_the_reading);
     tcase_add_test(t, a_reader_without_the_right_is_told);
     t = new_case(s, "lost", set_up_long_lease, tear_down);
+    tcase_add_test(t, refused_values_are_sent_again_before_the_result);
     tcase_add_test(t, a_worker_that_has_lost_the_partition_emits_nothing);
     t = new_case(s, "proxy", set_up_proxy, tear_down_proxy);
     tcase_add_loop_test(t, values_are_sent_again_and_are_there_once, 0, 2);
+    tcase_add_test(t, values_do_not_overtake_refused_ones);
+    tcase_add_test(t, a_reader_of_a_call_that_cannot_leave_is_told);
     tcase_add_test(t, values_leave_before_the_result_on_any_connection);
     t = new_case(s, "refused", set_up_user, tear_down);
     tcase_add_test(t, values_that_redis_refuses_are_told);

@@ -136,6 +136,89 @@ START_TEST(the_oldest_of_many_go)
 }
 END_TEST
 
+START_TEST(a_copy_has_what_was_read_too)
+{
+    struct asq__emitted e, copy;
+    enum { N = 200000 };
+    int64_t missed = 0, i = 0, next;
+
+    asq__emitted_init(&e);
+    for (int k = 0; k < N; k++) {
+        add_int(&e, k);
+        ck_assert_int_eq(take(&e, &i), ASQ_NEXT_VALUE);
+        ck_assert_int_eq(i, k);
+    }
+    ck_assert_int_eq(take(&e, &i), ASQ_NEXT_END);
+    asq__emitted_init(&copy);
+    ck_assert_int_eq(asq__emitted_copy(&copy, &e), 0);
+    ck_assert_int_eq(take(&copy, &missed), ASQ_NEXT_MISSED);
+    for (next = missed; take(&copy, &i) == ASQ_NEXT_VALUE; next++)
+        ck_assert_int_eq(i, next);
+    ck_assert_int_eq(next, N);
+    asq__emitted_release(&copy);
+    asq__emitted_release(&e);
+}
+END_TEST
+
+START_TEST(an_entry_for_which_there_is_no_room_is_read_again)
+{
+    struct asq__emitted e;
+    struct asq__emitted_place place = { 0, 0 };
+    struct asq__buf two;
+    int64_t i = 0;
+
+    asq__buf_init(&two, 100);
+    put_int(&two, 0);
+    put_int(&two, 1);
+    asq__emitted_init(&e);
+    size_t max = e.values.max;
+    e.values.max = 1;
+    ck_assert(!asq__emitted_add_entry(&e, &place, 7, 0, two.data, two.len));
+    ck_assert_int_ne(e.values.error, 0);
+    ck_assert_uint_eq(place.next, 0);
+    asq__emitted_reset(&e); /* as before the next read */
+    e.values.max = max;
+    ck_assert(asq__emitted_add_entry(&e, &place, 7, 0, two.data, two.len));
+    ck_assert(asq__emitted_add_entry(&e, &place, 7, 0, two.data, two.len)); /* not twice */
+    ck_assert_uint_eq(place.next, 2);
+    for (int k = 0; k < 2; k++) {
+        ck_assert_int_eq(take(&e, &i), ASQ_NEXT_VALUE);
+        ck_assert_int_eq(i, k);
+    }
+    ck_assert_int_eq(take(&e, &i), ASQ_NEXT_END);
+    asq__emitted_release(&e);
+    asq__buf_release(&two);
+}
+END_TEST
+
+START_TEST(a_gap_and_a_foreign_entry_are_told)
+{
+    struct asq__emitted e;
+    struct asq__emitted_place place = { 0, 0 };
+    struct asq__buf one;
+    int64_t i = 0;
+
+    asq__buf_init(&one, 100);
+    put_int(&one, 5);
+    asq__emitted_init(&e);
+    ck_assert(asq__emitted_add_entry(&e, &place, 7, 3, one.data, one.len));
+    ck_assert(!asq__emitted_add_entry(&e, &place, 7, 4, "garbage", 7)); /* values come first */
+    ck_assert_int_eq(take(&e, &i), ASQ_NEXT_MISSED);
+    ck_assert_int_eq(i, 3);
+    ck_assert_int_eq(take(&e, &i), ASQ_NEXT_VALUE);
+    ck_assert(asq__emitted_add_entry(&e, &place, 7, 4, "garbage", 7));
+    ck_assert_int_eq(take(&e, &i), ASQ_NEXT_MISSED);
+    ck_assert_int_eq(i, 1);
+    ck_assert(asq__emitted_add_entry(&e, &place, 8, 0, one.data, one.len));
+    ck_assert_int_eq(take(&e, &i), ASQ_NEXT_AGAIN);
+    ck_assert_int_eq(take(&e, &i), ASQ_NEXT_VALUE);
+    ck_assert(asq__emitted_add_entry(&e, &place, 7, 9, one.data, one.len)); /* of an earlier run */
+    ck_assert(!asq__emitted_has(&e));
+    asq__emitted_release(&e);
+    asq__buf_release(&one);
+}
+END_TEST
+
 START_TEST(a_value_that_cannot_be_decoded_is_passed_over)
 {
     struct asq__emitted e;
@@ -162,6 +245,9 @@ int main(void)
     tcase_add_test(t, no_cut_does_harm);
     tcase_add_test(t, a_queue_tells_a_new_run_then_a_gap_then_values);
     tcase_add_test(t, the_oldest_of_many_go);
+    tcase_add_test(t, a_copy_has_what_was_read_too);
+    tcase_add_test(t, an_entry_for_which_there_is_no_room_is_read_again);
+    tcase_add_test(t, a_gap_and_a_foreign_entry_are_told);
     tcase_add_test(t, a_value_that_cannot_be_decoded_is_passed_over);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
