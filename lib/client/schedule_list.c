@@ -175,8 +175,8 @@ static int compare_entries(const void *a, const void *b)
     return compare_places(&((const struct entry *) a)->place, &((const struct entry *) b)->place);
 }
 
-/* Reads a score. Ours are whole numbers; others (a foreign write) are rounded down, which leaves the
- * order as it is. */
+/* Reads a score. Ours are whole numbers; others (a foreign write) are rounded down, which leaves
+ * the order as it is. */
 static int64_t read_score(const char *score)
 {
     const char *at = score;
@@ -187,8 +187,8 @@ static int64_t read_score(const char *score)
                                                                             : FAR_MS;
 }
 
-/* Returns the place that follows another one of its partition. A score that was rounded down to less
- * than was asked for has none of its own. */
+/* Returns the place that follows another one of its partition. A score that was rounded down to
+ * less than was asked for has none of its own. */
 static struct place next_place(struct place before, int64_t due_ms)
 {
     if (due_ms > before.due_ms)

@@ -20,8 +20,8 @@ static sup_redis *redis;
 static sup_proxy *proxy;
 static asq *h;
 
-/* Adds timers of a partition, numbers `from` to `to`, one after the other at five times and with two
- * names, for the agent, or (NULL) for one agent each. */
+/* Adds timers of a partition, numbers `from` to `to`, one after the other at five times and with
+ * two names, for the agent, or (NULL) for one agent each. */
 static void add_timers(uint32_t partition, const char *agent, int from, int to)
 {
     struct asq__buf spec;
