@@ -56,7 +56,7 @@ static int emit_text(asq_ctx *ctx, size_t n)
 /* Has the word w:N go on. */
 static void go(int n)
 {
-    char *name = sup_format("go%d", n);
+    char *name = sup_format("gate.%d", n);
 
     touch(logged_file(name));
     free(name);
@@ -64,12 +64,11 @@ static void go(int n)
 
 static void wait_for_go(long n)
 {
-    char *name = sup_format("go%ld", n), *path = sup_path(name);
+    char *path = sup_format("%s.%ld", gate, n);
 
     while (!exists(path))
         sup_sleep_ms(5);
     free(path);
-    free(name);
 }
 
 static int do_word(asq_ctx *ctx, const char *word, int *next)
@@ -735,8 +734,8 @@ START_TEST(refused_values_are_sent_again_before_the_result)
 }
 END_TEST
 
-/* Redis does not know the script that comes with the first values, but knows the one behind it. The worker
- * hears of neither before both are sent. */
+/* Redis does not know the script that comes with the first values, but knows the one behind it. The
+ * worker hears of neither before both are sent. */
 START_TEST(values_do_not_overtake_refused_ones)
 {
     asq_result *r = begin("run", "e:1 g j:\"AAAA\" w:1 e:1 w:2");

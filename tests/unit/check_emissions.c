@@ -120,7 +120,7 @@ END_TEST
 START_TEST(the_oldest_of_many_go)
 {
     struct asq__emitted e;
-    enum { N = 500000 };
+    enum { N = 250000 };
     int64_t missed = 0, i = 0, next;
 
     asq__emitted_init(&e);
