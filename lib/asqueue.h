@@ -140,6 +140,7 @@ ASQ_API const char *asq_version(void);
     X(ASQ_EPLUGIN, -48, "the plugin cannot be used")                                               \
     X(ASQ_EFAILED, -49, "the method failed")                                                       \
     X(ASQ_EDIVERGED, -50, "the method has taken another path than in its earlier run")             \
+    X(ASQ_EREJECTED, -51, "the promise was rejected")                                              \
     X(ASQ_EUNLOADED, -52, "the run ends here, and the call runs again when its time has come")
 
 #define ASQ_ERROR_ENUM(name, number, text) name = number,
@@ -1227,6 +1228,53 @@ ASQ_API int asq_ctx_random(asq_ctx *ctx, void *ret, size_t n);
  * ASQ_ENOTSUP (in a creation), which are also set as the call's, as by asq_fail. */
 ASQ_API int asq_ctx_next_signal(asq_ctx *ctx, const char *name, asq_value **ret,
                                 int64_t timeout_ms);
+/* Waits for a result of the method's own handle, of a call or a promise, for at most timeout_ms in
+ * all: as asq_result_wait, but when the call runs again, the wait ends at the same time, by the
+ * clock of the agent's partition, and with what it has ended with before: a wait that was over
+ * stays over, though the result is there by now. A wait with a limit is numbered as two steps.
+ * Errors: ASQ_ETIMEOUT, those of the result, and those of asq_ctx_now, which are also set as the
+ * call's. */
+ASQ_API int asq_ctx_wait(asq_ctx *ctx, asq_result *r, int64_t timeout_ms);
+/* Promises: values that come from outside, once.
+ *
+ * asq_promise_new makes a promise: a result without a call. asq_result_id(*ret) is its id, to be
+ * given to whoever knows the value some day: a person, a web server, another agent. Until anybody
+ * resolves or rejects it (asq_promise_resolve, asq_promise_reject, as-ctl promise, or Redis
+ * commands, see PROTOCOL.md), all that waits for a result waits for it: asq_result_value,
+ * asq_ctx_wait, asq_wait_any, asq_result_then, a call that has it among its arguments
+ * (asq_value_future), and asq_result_attach elsewhere. A wait for a promise is no part of a cycle
+ * (ASQ_EDEADLK).
+ *
+ * It is a step: asq_promise_new returns when Redis has the promise (with wait_replicas of workers:
+ * its replicas, too), and when the call runs again, it gives the same one, settled or not. So a
+ * method whose worker dies while it waits goes on waiting elsewhere. A call can make 10,000
+ * promises.
+ *
+ * A promise is kept as long as the call that has made it is not over, and then as long as results
+ * are (the worker's max_expire_time_s). In local mode it is kept until the handle is closed, and
+ * only what the method itself calls can settle it while the method waits. The caller frees *ret,
+ * which leaves the promise as it is. Errors: those of asq_step, and ASQ_ELIMIT; they are also set
+ * as the call's, as by asq_fail. */
+ASQ_API int asq_promise_new(asq_ctx *ctx, asq_result **ret);
+/* Settle a promise, by its id: with any handle, a method's own included. Exactly one of those who
+ * try does. The value is taken, also on failure (NULL: ASQ_EINVAL). `code` is negative, as
+ * ASQ_EUSER(n); 0: ASQ_EREJECTED. message: UTF-8, of which 4096 bytes are kept; NULL: the code's
+ * text; borrowed.
+ *
+ * An attempt is made again after a lost connection, and counts once; so does a second call with the
+ * same outcome and the same handle, after ASQ_ETIMEOUT (of a program's handle). In a method it is a
+ * statement as a call is: it leaves when what its agent did before is in Redis, and is the same one
+ * when the method runs again. Errors: ASQ_ESTATE (another one has settled it before), ASQ_EEXPIRED
+ * (there is no such promise, or none any more), ASQ_EINVAL (not the id of a promise of this
+ * namespace; a message that is not UTF-8), ASQ_ELIMIT (a value of more than max_message_size),
+ * ASQ_ETIMEOUT (Redis has not answered within the handle's timeout: it may be settled), ASQ_EREDIS.
+ * */
+ASQ_API int asq_promise_resolve(asq *h, const char *id, asq_value *value);
+ASQ_API int asq_promise_reject(asq *h, const char *id, int code, const char *message);
+/* Makes a map about a promise, which the caller owns: id, state ("open", "resolved", "rejected"), call
+ * (that has made it), value or code and message, and expires_ms if that call is over.
+ * Errors: ASQ_EEXPIRED, ASQ_EINVAL, ASQ_ENOTSUP (inside a method), ASQ_ETIMEOUT, ASQ_EREDIS. */
+ASQ_API int asq_promise_show(asq *h, const char *id, asq_value **ret);
 /* Emits a value while the call runs: a token, a row, a share of the work done, for whoever waits
  * for the call (asq_result_next). The value is taken, also on failure (NULL: ASQ_ENOMEM). It leaves
  * within a fraction of a second, together with others. When more than 256 KiB of the call's values

@@ -726,6 +726,17 @@ class handle
         check(asq_result_attach(h_, call_id.c_str(), &r), h_);
         return result<T>(h_, r);
     }
+    /* Settle a promise; see asq_promise_resolve, asq_promise_reject. */
+    template <class T> void resolve(const std::string &id, T &&v) const
+    {
+        check(asq_promise_resolve(h_, id.c_str(),
+                                  codec<std::decay_t<T>>::to(std::forward<T>(v)).release()),
+              h_);
+    }
+    void reject(const std::string &id, const std::string &message, int code = ASQ_EREJECTED) const
+    {
+        check(asq_promise_reject(h_, id.c_str(), code, message.c_str()), h_);
+    }
     /* Waits until Redis has accepted all calls; throws failures of calls without a result; see
      * asq_flush. */
     void flush(std::int64_t timeout_ms = ASQ_FOREVER) const
@@ -900,6 +911,22 @@ class context
             return std::nullopt;
         check(rc, asq_ctx_handle(ctx_));
         return value(v);
+    }
+    /* Makes a promise, which is waited for as a call is; see asq_promise_new. */
+    template <class T = void> result<T> promise() const
+    {
+        asq_result *r = nullptr;
+        check(asq_promise_new(ctx_, &r), asq_ctx_handle(ctx_));
+        return result<T>(asq_ctx_handle(ctx_), r);
+    }
+    /* Waits until r is there, with a limit that holds across runs. False: the time is up. See
+     * asq_ctx_wait; the outcome is r.get(). */
+    template <class T> bool wait(const result<T> &r, std::int64_t timeout_ms) const
+    {
+        int rc = asq_ctx_wait(ctx_, r.native(), timeout_ms);
+        if (rc < 0 && rc != ASQ_ETIMEOUT && !asq_result_done(r.native()))
+            check(rc, asq_ctx_handle(ctx_));
+        return asq_result_done(r.native());
     }
     void log(asq_log_level level, const std::string &text) const
     {

@@ -124,6 +124,10 @@ int as_ctl_schedules(void *program, int argc, char **argv);
 int as_ctl_unschedule(void *program, int argc, char **argv);
 int as_ctl_option_at(const struct as_option *o, void *settings, const char *text, char *err,
                      size_t errlen);
+/* ctl_promise.c */
+int as_ctl_promise_resolve(void *program, int argc, char **argv);
+int as_ctl_promise_reject(void *program, int argc, char **argv);
+int as_ctl_promise_show(void *program, int argc, char **argv);
 /* ctl_signal.c */
 int as_ctl_signal(void *program, int argc, char **argv);
 int as_ctl_signals(void *program, int argc, char **argv);

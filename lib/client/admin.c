@@ -9,6 +9,7 @@
 #include "client/admin.h"
 #include "client/handle.h"
 #include "client/remote.h"
+#include "redis/barrier.h"
 #include "redis/conn.h"
 #include "redis/redis.h"
 #include "redis/refusal.h"
@@ -171,6 +172,57 @@ asq_value *asq__admin_text(const char *s, size_t n)
     asq_value *v = asq_value_stringn(copy, n);
     free(copy);
     return v;
+}
+
+/* ---- replicas ---- */
+
+/* A wait for replicas. A reply that comes too late for its asker frees this. */
+struct replicate {
+    asq *h; /* NULL: the asker has given up */
+    bool done, on_replicas;
+};
+
+static void on_replicas(bool on_replicas, void *user)
+{
+    struct replicate *r = user;
+    if (!r->h) {
+        free(r);
+        return;
+    }
+    r->done = true;
+    r->on_replicas = on_replicas;
+}
+
+int asq__admin_replicate(asq *h, uint32_t partition)
+{
+    struct asq__redis *redis = asq__remote_redis(h);
+    struct asq__barrier *barrier = asq__redis_barrier(redis, partition);
+    if (!barrier)
+        return 0;
+    while (asq__now_ms() < h->admin_until_ms && !h->closed) {
+        struct replicate *r = calloc(1, sizeof *r);
+        if (!r)
+            return asq__fail_memory(h);
+        r->h = h;
+        /* Behind a lost connection it was written elsewhere, and is as if it was only read. */
+        if (!asq__redis_is_up(redis) || !(barrier = asq__redis_barrier(redis, partition)) ||
+            asq__barrier_wait(barrier, partition, false, on_replicas, r) < 0) {
+            free(r);
+            asq__remote_pump(h, 50);
+            continue;
+        }
+        asq__conn_flush(asq__redis_conn(redis, partition));
+        while (!r->done && !h->closed && asq__now_ms() < h->admin_until_ms)
+            asq__remote_pump(h, 100);
+        bool have = r->on_replicas;
+        if (!r->done)
+            r->h = NULL;
+        else
+            free(r);
+        if (have)
+            return 0;
+    }
+    return h->closed ? asq__admin_closed(h) : too_late(h);
 }
 
 /* ---- ping ---- */

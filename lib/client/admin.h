@@ -42,6 +42,8 @@ int asq__admin_ask(asq *h, struct asq__query *q);
 /* The same for a command of strings, with a query of its own. */
 int asq__admin_command(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *),
                        void *user, int argc, const char *const *argv);
+/* Waits until the replicas that the handle waits for have what Redis has of a partition. */
+int asq__admin_replicate(asq *h, uint32_t partition);
 /* Makes text for display; invalid UTF-8 gets a '?' for each byte that is not ASCII. NULL: no
  * memory. */
 asq_value *asq__admin_text(const char *s, size_t n);

@@ -31,6 +31,7 @@ struct asq__own_series;
 struct asq__own_stats;
 struct asq__progress;
 struct asq__registry;
+struct asq__settlement;
 struct asq__span;
 struct asq__step_log;
 struct asq__tracer;
@@ -45,6 +46,13 @@ struct asq__signal_wait {
     size_t room;        /* for the record */
     struct asq__buf value;
     size_t recorded; /* bytes of the record */
+};
+
+/* What became of an attempt to settle a promise. */
+enum asq__settled {
+    ASQ__SETTLED,       /* by it, now or by an earlier attempt of the same token */
+    ASQ__SETTLED_OTHER, /* by another one, before it */
+    ASQ__SETTLED_NONE   /* there is no such promise */
 };
 
 struct asq__mode {
@@ -74,9 +82,14 @@ struct asq__mode {
     /* Of a method's handle: loads what an earlier run of the call has recorded, into a new buffer;
      * may park the call. NULL: the mode has no records. */
     int (*load_steps)(asq *h, struct asq__buf *ret);
-    /* Keeps further records. binds: what the method sends later waits until Redis has them. wait:
-     * returns then. NULL: the mode has none. */
-    int (*record_steps)(asq *h, const void *records, size_t n, bool binds, bool wait);
+    /* Keeps further records. promise: the batch of the call's promise that is open from then on, or
+     * NULL. binds: what the method sends later waits until Redis has them. wait: returns then.
+     * NULL: the mode has none. */
+    int (*record_steps)(asq *h, const void *records, size_t n, const uint8_t *promise, bool binds,
+                        bool wait);
+    /* Settles a promise, by its id. Of a method's handle: may park the call. Gives in *ret what
+     * became of it. */
+    int (*settle)(asq *h, const struct asq__settlement *s, enum asq__settled *ret);
     /* Of a method's handle: waits for a signal to its agent, and records the outcome. 0: in
      * wait->value; ASQ_ETIMEOUT: none has come, which is recorded, too; ASQ_ELIMIT: one has, but
      * there is no room for the record. */
@@ -143,6 +156,7 @@ struct asq {
     /* Inside a method: when its recorded sleep ends, by the partition's clock; 0: it is in none. */
     int64_t asleep_until_ms;
     asq_result *outer; /* local mode: of the call whose method's handle this is; borrowed */
+    uint64_t settler;  /* draws tokens of promises that it settles; 0: not drawn yet */
     uint64_t ids;      /* made for new agents in this run */
     uint32_t retries;  /* failed runs before this one, whose ids and nested calls are other ones */
 };
@@ -238,6 +252,8 @@ int asq__handle_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeou
 /* result.c */
 int asq__result_new(asq *h, asq_result **ret);
 void asq__result_ref(asq_result *r);
+/* Makes a result for a call that was made elsewhere, or a promise. */
+int asq__result_attach(asq *h, const struct asq__call_id *id, asq_result **ret);
 const char *asq__result_id_text(const asq_result *r);
 /* Visits the unfinished results that a mode's wait is for, until `visit` returns false. ALL: the
  * wait needs each of them; ANY: one of them; OTHER: it is not for results. */

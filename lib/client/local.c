@@ -14,6 +14,7 @@
 #include "asqueue.h"
 #include "client/class.h"
 #include "client/handle.h"
+#include "client/local_promises.h"
 #include "client/local_timers.h"
 #include "client/model.h"
 #include "client/object.h"
@@ -57,6 +58,7 @@ struct local {
     struct asq__env env;
     struct asq__tracer *tracer; /* of the program's handle; or NULL */
     struct asq__local_timers timers;
+    struct asq__local_promises promises;
     uint64_t number, counter;
 };
 
@@ -131,6 +133,37 @@ struct inputs {
     size_t n, bytes, max_bytes;
 };
 
+/* Takes the value of a call or a promise. */
+static int take_value(struct inputs *in, const struct asq__future_place *place,
+                      const asq_value *value)
+{
+    in->bytes += (size_t) asq_value_encoded_size(value);
+    return in->bytes > in->max_bytes ? ASQ_ELIMIT
+                                     : asq__future_replace(&in->args, place, asq_value_copy(value));
+}
+
+static int take_promise(struct inputs *in, const struct asq__future_place *place,
+                        const struct asq__call_id *id)
+{
+    const char *text = place->future->future->text, *maker;
+    const asq_value *value;
+    const asq_error *error;
+    switch (asq__local_promise_find(&in->l->promises, id, &value, &error, &maker)) {
+    case ASQ__PROMISE_SETTLED:
+        return error ? asq__error_input(in->error, text, error) : take_value(in, place, value);
+    case ASQ__PROMISE_OPEN:
+        return asq__error_input(in->error, text,
+                                &(asq_error){ ASQ_ESTATE,
+                                              "the promise is not settled yet, and in local mode "
+                                              "nothing can settle it before this call runs",
+                                              "", "", "", "", "" });
+    default:
+        return asq__error_input(
+            in->error, text,
+            &(asq_error){ ASQ_EEXPIRED, "there is no such promise", "", "", "", "", "" });
+    }
+}
+
 static int take_input(void *user, const struct asq__future_place *place)
 {
     struct inputs *in = user;
@@ -141,16 +174,15 @@ static int take_input(void *user, const struct asq__future_place *place)
     asq_result *input = node ? ASQ__CONTAINER(node, struct kept, node)->result : NULL;
     if (++in->n > ASQ_MAX_FUTURES)
         return ASQ_ELIMIT;
+    if (asq__call_id_parse(text, &id) == 0 && asq__call_id_is_promise(&id))
+        return take_promise(in, place, &id);
     if (!input)
         return asq__error_input(
             in->error, text,
             &(asq_error){ ASQ_EEXPIRED, "it has been forgotten", "", "", "", "", "" });
     if (input->error)
         return asq__error_input(in->error, text, &input->error->pub);
-    in->bytes += (size_t) asq_value_encoded_size(input->value);
-    return in->bytes > in->max_bytes
-               ? ASQ_ELIMIT
-               : asq__future_replace(&in->args, place, asq_value_copy(input->value));
+    return take_value(in, place, input->value);
 }
 
 /* Replaces futures among the arguments by their results. Each result is there or was forgotten,
@@ -478,6 +510,11 @@ static void local_keep(asq *h, asq_result *r)
 static int local_attach(asq *h, asq_result *r)
 {
     struct local *l = h->impl;
+    if (asq__call_id_is_promise(&r->id)) {
+        int rc = asq__local_promise_await(&l->promises, r);
+        if (rc != ASQ_EEXPIRED)
+            return rc < 0 ? asq__fail_memory(h) : 0;
+    }
     struct asq__node *node = asq__table_find(&l->kept, &r->id, sizeof r->id);
     h->ncompleted++;
     if (!node) {
@@ -555,6 +592,43 @@ int asq__local_signals(asq *h, const char *agent, asq_value *list)
     return rc == ASQ_ENOMEM ? asq__fail_memory(h) : rc;
 }
 
+/* Opens a promise. Records are not kept, because no call runs again without a failure. */
+static int local_record(asq *h, const void *records, size_t n, const uint8_t *promise, bool binds,
+                        bool wait)
+{
+    struct local *l = h->impl;
+    (void) records, (void) n, (void) binds, (void) wait;
+    if (!promise)
+        return 0;
+    if (!h->outer)
+        return asq__fail(h, ASQ_ECLOSED, "the method has ended");
+    struct asq__call_id id = h->outer->id;
+    id.index = ASQ__PROMISE_INDEX;
+    memcpy(id.batch, promise, sizeof id.batch);
+    return asq__local_promise_open(&l->promises, &id, asq__result_id_text(h->outer)) < 0
+               ? asq__fail_memory(h)
+               : 0;
+}
+
+static int local_settle(asq *h, const struct asq__settlement *s, enum asq__settled *ret)
+{
+    struct local *l = h->impl;
+    asq__handle_enter(h);
+    int rc = asq__local_promise_settle(&l->promises, s, ret);
+    asq__handle_run_callbacks(h);
+    bool closed = h->closed;
+    asq__handle_leave(h);
+    return rc < 0 && !closed ? asq__fail_memory(h) : rc;
+}
+
+enum asq__promise_state asq__local_promise(asq *h, const struct asq__call_id *id,
+                                           const asq_value **ret_value, const asq_error **ret_error,
+                                           const char **ret_maker)
+{
+    const struct local *l = h->impl;
+    return asq__local_promise_find(&l->promises, id, ret_value, ret_error, ret_maker);
+}
+
 static int local_cancel(asq *h, asq_result *r)
 {
     (void) h;
@@ -593,6 +667,7 @@ static void free_kept(struct asq__node *node, void *user)
 static void local_free(struct local *l)
 {
     asq__local_timers_free(&l->timers);
+    asq__local_promises_free(&l->promises);
     asq__table_each(&l->kept, free_kept, l);
     asq__table_each(&l->agents, free_agent, l);
     asq__table_release(&l->kept);
@@ -636,6 +711,8 @@ const struct asq__mode asq__local_mode = {
     .attach_ev = local_attach_ev,
     .next_signal = local_next_signal,
     .emit = local_emit,
+    .record_steps = local_record,
+    .settle = local_settle,
     .unseen = asq__handle_note_unseen,
     .close = local_close,
 };
@@ -658,6 +735,8 @@ int asq__local_open(asq *h, const asq_options *options, char *err, size_t errlen
         rc = asq__table_init(&l->agents, agent_key);
     if (rc == 0)
         rc = asq__table_init(&l->kept, kept_key);
+    if (rc == 0)
+        rc = asq__local_promises_init(&l->promises);
     if (rc < 0)
         asq__err(err, errlen, rc, "out of memory");
     if (rc == 0 && options->agent_dir) {

@@ -195,8 +195,11 @@ int asq_result_wait(asq_result *r, int64_t timeout_ms)
         char nobody[ASQ__LATE_TEXT];
         int rc = asq__late_wait(r->h, is_done, r, timeout_ms, nobody);
         if (rc == ASQ_ETIMEOUT)
-            return asq__fail(r->h, rc, "call %s is not finished after %lld ms%s; it goes on",
-                             asq__result_id_text(r), (long long) timeout_ms, nobody);
+            return asq__call_id_is_promise(&r->id)
+                       ? asq__fail(r->h, rc, "promise %s is not settled after %lld ms%s",
+                                   asq__result_id_text(r), (long long) timeout_ms, nobody)
+                       : asq__fail(r->h, rc, "call %s is not finished after %lld ms%s; it goes on",
+                                   asq__result_id_text(r), (long long) timeout_ms, nobody);
         if (rc < 0)
             return rc;
     }
@@ -367,16 +370,21 @@ int asq_result_attach(asq *h, const char *call_id, asq_result **ret)
 {
     if (!h || !call_id || !ret)
         return asq__null(h, "asq_result_attach");
-    asq_result *r;
     struct asq__call_id id;
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
     if (asq__call_id_parse(call_id, &id) < 0 || (h->partitions && id.partition >= h->partitions))
         return asq__fail(h, ASQ_EINVAL, "'%s' is not a call id of this namespace", call_id);
+    return asq__result_attach(h, &id, ret);
+}
+
+int asq__result_attach(asq *h, const struct asq__call_id *id, asq_result **ret)
+{
+    asq_result *r;
     int rc = asq__result_new(h, &r);
     if (rc < 0)
         return rc;
-    r->id = id;
+    r->id = *id;
     r->foreign = r->keep = true;
     rc = h->mode->attach(h, r);
     if (rc < 0) {
@@ -413,6 +421,10 @@ int asq_result_cancel(asq_result *r)
         return 0;
     if (r->h->closed)
         return asq__fail(r->h, ASQ_ECLOSED, "the handle was closed");
+    if (asq__call_id_is_promise(&r->id))
+        return asq__fail(r->h, ASQ_EINVAL,
+                         "promise %s is no call, which could be cancelled: reject it",
+                         asq__result_id_text(r));
     return r->h->mode->cancel(r->h, r);
 }
 

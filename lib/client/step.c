@@ -235,9 +235,8 @@ int asq_step(asq_ctx *ctx, const char *name, asq_step_fn fn, void *user, asq_val
 
 /* ---- time, random numbers, sleeps ---- */
 
-/* Records a value that the library makes, or gives the recorded one; it has value_n bytes. 1: it
- * could not be recorded, and is a sleep's, which another run has all of again. */
-static int facts(asq_ctx *ctx, Asqueue__StepKind kind, void *value, size_t value_n)
+/* 1: it could not be recorded, and is a sleep's, which another run has all of again. */
+int asq__step_fact(asq_ctx *ctx, Asqueue__StepKind kind, void *value, size_t value_n)
 {
     struct asq__step_log *log;
     struct asq__step known;
@@ -261,14 +260,13 @@ static int facts(asq_ctx *ctx, Asqueue__StepKind kind, void *value, size_t value
     return 0;
 }
 
-/* As facts, for a time. */
-static int fact_of_time(asq_ctx *ctx, Asqueue__StepKind kind, int64_t *ms)
+int asq__step_time(asq_ctx *ctx, Asqueue__StepKind kind, int64_t *ms)
 {
     uint8_t bytes[8];
     uint64_t v = (uint64_t) *ms;
     for (int i = 0; i < 8; i++)
         bytes[i] = (uint8_t) (v >> 8 * i);
-    int rc = facts(ctx, kind, bytes, sizeof bytes);
+    int rc = asq__step_fact(ctx, kind, bytes, sizeof bytes);
     v = 0;
     for (int i = 0; i < 8; i++)
         v |= (uint64_t) bytes[i] << 8 * i;
@@ -283,7 +281,7 @@ int asq_ctx_now(asq_ctx *ctx, int64_t *ret_ms)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     int64_t now = (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
-    int rc = asq__step_told(ctx, fact_of_time(ctx, ASQUEUE__STEP_KIND__NOW, &now));
+    int rc = asq__step_told(ctx, asq__step_time(ctx, ASQUEUE__STEP_KIND__NOW, &now));
     if (rc == 0)
         *ret_ms = now;
     return rc;
@@ -299,7 +297,7 @@ int asq_ctx_random(asq_ctx *ctx, void *ret, size_t n)
                         RANDOM_MAX);
     if (asq__random(bytes, n) < 0)
         return asq_fail(ctx, ASQ_ESYS, "getrandom failed");
-    int rc = asq__step_told(ctx, facts(ctx, ASQUEUE__STEP_KIND__RANDOM, bytes, n));
+    int rc = asq__step_told(ctx, asq__step_fact(ctx, ASQUEUE__STEP_KIND__RANDOM, bytes, n));
     if (rc == 0)
         memcpy(ret, bytes, n);
     return rc;
@@ -318,7 +316,7 @@ int asq__step_record_wait(asq_ctx *ctx, Asqueue__StepKind kind, int64_t *ms, int
 {
     int64_t now = asq__boot_ms() + ctx->clock_minus_boot_ms;
     int64_t wake_ms = *ms > INT64_MAX - now ? INT64_MAX : now + *ms;
-    int rc = fact_of_time(ctx, kind, &wake_ms);
+    int rc = asq__step_time(ctx, kind, &wake_ms);
     if (rc == 0 && wake_ms <= now)
         *ms = 0;
     else if (rc == 0 && wake_ms - now < *ms)
@@ -345,4 +343,49 @@ int asq_ctx_sleep(asq_ctx *ctx, int64_t ms)
     int rc = asq_sleep(h, ms);
     h->asleep_until_ms = 0;
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(h)) : 0;
+}
+
+/* ---- waits ---- */
+
+/* Waits for a result, and records whether it was there in time. What an earlier run has recorded of
+ * that counts: a result that was there then is there now, or comes again. */
+static int wait_until(asq_ctx *ctx, asq_result *r, int64_t timeout_ms)
+{
+    struct asq__step_log *log;
+    struct asq__step known;
+    int64_t now = asq__boot_ms() + ctx->clock_minus_boot_ms;
+    int64_t until_ms = timeout_ms > INT64_MAX - now ? INT64_MAX : now + timeout_ms;
+    uint8_t late;
+    int rc = asq__step_time(ctx, ASQUEUE__STEP_KIND__WAIT, &until_ms);
+    if (rc == 0)
+        rc = asq__step_begin(ctx, ASQUEUE__STEP_KIND__WAITED, "", sizeof late, &log, &known);
+    if (rc < 0)
+        return asq__step_told(ctx, rc);
+    if (rc == 1) {
+        late = known.value_n ? *(const uint8_t *) known.value : 0;
+        return late ? asq__fail(ctx->h, ASQ_ETIMEOUT, "the wait for %s was over before",
+                                asq__result_id_text(r))
+                    : asq_result_wait(r, ASQ_FOREVER);
+    }
+    int64_t left = until_ms - (asq__boot_ms() + ctx->clock_minus_boot_ms);
+    rc = asq_result_wait(r, left < 0 ? 0 : left < timeout_ms ? left : timeout_ms);
+    if (!asq__result_is_done(r) && rc != ASQ_ETIMEOUT)
+        return rc; /* the call is over: nothing is decided */
+    late = !asq__result_is_done(r);
+    struct asq__step step = { .number = log->number,
+                              .kind = ASQUEUE__STEP_KIND__WAITED,
+                              .name = "",
+                              .value = &late,
+                              .value_n = sizeof late };
+    int recorded = asq__step_record(ctx, log, &step, false);
+    return recorded < 0 ? asq__step_told(ctx, recorded) : rc;
+}
+
+int asq_ctx_wait(asq_ctx *ctx, asq_result *r, int64_t timeout_ms)
+{
+    if (!ctx || !r)
+        return ctx ? asq_fail(ctx, ASQ_EINVAL, "asq_ctx_wait: an argument is NULL") : ASQ_EINVAL;
+    if (r->h != ctx->h)
+        return asq_fail(ctx, ASQ_EINVAL, "asq_ctx_wait: the result is of another handle");
+    return timeout_ms < 0 ? asq_result_wait(r, ASQ_FOREVER) : wait_until(ctx, r, timeout_ms);
 }

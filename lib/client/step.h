@@ -25,5 +25,9 @@ int asq__step_give_value(asq_ctx *ctx, const struct asq__step *known, asq_value 
  * Waits for which is_recorded is false are not recorded. */
 int asq__step_record_wait(asq_ctx *ctx, Asqueue__StepKind kind, int64_t *ms, int64_t *ret_until_ms);
 bool asq__step_wait_is_recorded(const asq_ctx *ctx, const asq *h, int64_t ms);
+/* Records a value that the library makes, or gives the recorded one; it has value_n bytes. */
+int asq__step_fact(asq_ctx *ctx, Asqueue__StepKind kind, void *value, size_t value_n);
+/* Does the same for a time. */
+int asq__step_time(asq_ctx *ctx, Asqueue__StepKind kind, int64_t *ms);
 
 #endif

@@ -70,6 +70,9 @@ static void describe(Asqueue__StepKind kind, const char *name, size_t n, char ou
     case ASQUEUE__STEP_KIND__SIGNAL_HEARD:
         snprintf(out, 200, "a wait for signal '%.*s'", (int) n, name);
         break;
+    case ASQUEUE__STEP_KIND__PROMISE: snprintf(out, 200, "a promise"); break;
+    case ASQUEUE__STEP_KIND__WAIT:
+    case ASQUEUE__STEP_KIND__WAITED: snprintf(out, 200, "asq_ctx_wait"); break;
     default: snprintf(out, 200, "step '%.*s'", (int) n, name);
     }
 }
@@ -130,8 +133,8 @@ int asq__step_next(asq_ctx *ctx, struct asq__step_log *log, Asqueue__StepKind ki
 }
 
 /* Hands bytes over to the mode. */
-static int put(asq_ctx *ctx, struct asq__step_log *log, const struct asq__buf *records, bool binds,
-               bool wait)
+static int put(asq_ctx *ctx, struct asq__step_log *log, const struct asq__buf *records,
+               const uint8_t *promise, bool binds, bool wait)
 {
     asq *h = ctx->h;
     if (records->error)
@@ -140,7 +143,7 @@ static int put(asq_ctx *ctx, struct asq__step_log *log, const struct asq__buf *r
     log->unwritten += records->len;
     wait = wait || (binds && log->unwritten > UNWRITTEN_MAX);
     int rc = h->mode->record_steps
-                 ? h->mode->record_steps(h, records->data, records->len, binds, wait)
+                 ? h->mode->record_steps(h, records->data, records->len, promise, binds, wait)
                  : 0;
     if (wait)
         log->unwritten = 0;
@@ -157,7 +160,8 @@ int asq__step_record(asq_ctx *ctx, struct asq__step_log *log, const struct asq__
     asq__buf_release(&log->calls);
     log->recording = true;
     asq__step_encode(step, &out);
-    int rc = put(ctx, log, &out, true, wait);
+    const uint8_t *promise = step->kind == ASQUEUE__STEP_KIND__PROMISE ? step->value : NULL;
+    int rc = put(ctx, log, &out, promise, true, wait);
     asq__buf_release(&out);
     return rc;
 }
@@ -170,7 +174,7 @@ int asq__step_record_calls(asq_ctx *ctx, struct asq__step_log *log)
     asq__buf_init(&log->calls, CALLS_MAX);
     log->recording = true;
     calls.error = 0; /* further ones have no name */
-    int rc = calls.len ? put(ctx, log, &calls, false, false) : 0;
+    int rc = calls.len ? put(ctx, log, &calls, NULL, false, false) : 0;
     asq__buf_release(&calls);
     return rc;
 }
@@ -203,7 +207,7 @@ int asq__step_called(asq_ctx *ctx, const char *label)
     struct asq__buf out;
     asq__buf_init(&out, RESERVED);
     asq__step_encode(&step, &out);
-    rc = put(ctx, log, &out, false, false);
+    rc = put(ctx, log, &out, NULL, false, false);
     asq__buf_release(&out);
     return rc;
 }

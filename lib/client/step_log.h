@@ -34,6 +34,7 @@ struct asq__step_log {
     size_t at;               /* in `earlier`: the next one */
     struct asq__buf calls;   /* records of calls before the run's first step */
     size_t bytes;            /* of all records of the call */
+    size_t promises;         /* made in this run */
     size_t unwritten;        /* of those that may not be in Redis yet */
     bool recording;          /* has a step: its calls are recorded, too */
     bool loaded;             /* `earlier` is known */

@@ -25,8 +25,11 @@
 --                       method, agent, code, message, attempt, again, args   (fields of an entry of
 --                       failures, empty ones are left out; max, size: the number and the bytes of
 --                       entries that are kept, the newest; they expire ttl after the last one)
---   steps, then for each: mode ('s' the first records of a call's steps, 'a' further ones, 'd' the
---                       records are forgotten), call, records; '=CALL' in attempts stands for them.
+--   steps, then for each: mode ('s' the first records of a call's steps, 'a' further ones, 'p' a promise
+--                       of the call is open, 'd' the records are forgotten, and the call's promises get
+--                       a ttl), call, records (p: the promise's id; d: ttl in ms); '=CALL' in attempts
+--                       stands for the records. The names of a promise's keys are derived from that of
+--                       the lease; promise_settle.lua has its form.
 --                       Or, of the signals to an agent: mode ('a' further bytes, 'r' all of them
 --                       anew, 'u' none are left), '', bytes
 --   timers, then for each: mode ('s' set, 'd' removed, 'x' all of the agent), agent, name, first time
@@ -146,6 +149,37 @@ local function open_timers(at_hand, prefix, timers, at)
     for i = 0, timers - 1 do try('HDEL', prefix .. 't:' .. ARGV[at + 6 * i + 1]) end
 end
 
+-- Opens a promise: its stream has one entry. One that is there already stays.
+local function open_promise(at_hand, prefix, call, id)
+    local key, all = prefix .. 'o:' .. id, prefix .. 'o:' .. call
+    local function add(command, at, ...)
+        at_hand.key = at
+        local r = redis.pcall(command, at, ...)
+        if type(r) == 'table' and string.find(r.err, 'WRONGTYPE', 1, true) then
+            redis.call('UNLINK', at)
+            r = redis.pcall(command, at, ...)
+        end
+        if type(r) == 'table' and not string.find(r.err, 'equal or smaller', 1, true) then error(r.err, 0) end
+    end
+    add('SADD', all, id)
+    add('XADD', key, '0-1', 'call', call)
+end
+
+-- Undoes that. Nobody knows the promise.
+local function undo_promise(prefix, call, id)
+    redis.pcall('UNLINK', prefix .. 'o:' .. id)
+    redis.pcall('SREM', prefix .. 'o:' .. call, id)
+end
+
+-- Has the promises of a call that has ended expire.
+local function leave_promises(prefix, call, ttl)
+    local all = prefix .. 'o:' .. call
+    local ids = redis.pcall('SMEMBERS', all)
+    if ids.err or #ids == 0 then return end
+    for _, id in ipairs(ids) do redis.pcall('PEXPIRE', prefix .. 'o:' .. id, ttl) end
+    redis.call('UNLINK', all)
+end
+
 -- Changes timers, in order. seq is the revision of those that are set.
 local function change_timers(prefix, timers, at, seq)
     local due = prefix .. 'timers'
@@ -260,7 +294,10 @@ local function begin(at_hand, agents, jobs, attempts, dead, later, kept, first, 
     for i = 0, steps - 1 do
         local mode, key = ARGV[steps_at + 3 * i], KEYS[steps_key + i]
         at_hand.key = key
-        if mode == 'r' or mode == 'u' then
+        if mode == 'p' then
+            at_hand.steps = i + 1
+            open_promise(at_hand, string.sub(lease, 1, -6), ARGV[steps_at + 3 * i + 1], ARGV[steps_at + 3 * i + 2])
+        elseif mode == 'r' or mode == 'u' then
             -- Shows whether the key may be written; a wrong type is overwritten.
             local r = redis.pcall('HDEL', key, '')
             if type(r) == 'table' and not string.find(r.err, 'WRONGTYPE', 1, true) then error(r.err, 0) end
@@ -352,7 +389,9 @@ for section = 1, tonumber(ARGV[1]) or 1 do
             end
             for i = (at_hand.steps or 0) - 1, 0, -1 do
                 local key, n, mode = KEYS[steps_key + i], at_hand.before[i], ARGV[steps_at + 3 * i]
-                if n and n > 0 then
+                if mode == 'p' then
+                    undo_promise(string.sub(lease, 1, -6), ARGV[steps_at + 3 * i + 1], ARGV[steps_at + 3 * i + 2])
+                elseif n and n > 0 then
                     redis.pcall('SET', key, string.sub(redis.pcall('GET', key), 1, n))
                 elseif mode == 's' or mode == 'a' then
                     redis.pcall('UNLINK', key)
@@ -404,6 +443,7 @@ for section = 1, tonumber(ARGV[1]) or 1 do
                 elseif mode == 'd' then
                     redis.call('HDEL', attempts, call)
                     redis.call('UNLINK', KEYS[steps_key + i])
+                    leave_promises(string.sub(lease, 1, -6), string.sub(call, 2), ARGV[steps_at + 3 * i + 2])
                 elseif mode == 'r' then
                     redis.call('SET', KEYS[steps_key + i], ARGV[steps_at + 3 * i + 2])
                 elseif mode == 'u' then

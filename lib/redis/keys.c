@@ -217,6 +217,11 @@ size_t asq__keys_emitted(const struct asq__keys *k, uint32_t partition, const ch
     return put_id_key(k, partition, "p:", call, out);
 }
 
+size_t asq__keys_promise(const struct asq__keys *k, uint32_t partition, const char *id, char *out)
+{
+    return put_id_key(k, partition, "o:", id, out);
+}
+
 size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,
                         char *out)
 {

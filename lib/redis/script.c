@@ -14,6 +14,7 @@ const char *const asq__script_own = asq__lua_own;
 const char *const asq__script_calls = asq__lua_calls;
 const char *const asq__script_dead_list = asq__lua_dead_list;
 const char *const asq__script_dead_retry = asq__lua_dead_retry;
+const char *const asq__script_promise_settle = asq__lua_promise_settle;
 const char *const asq__script_permit = asq__lua_permit;
 const char *const asq__script_note_death = asq__lua_note_death;
 const char *const asq__script_note_heir = asq__lua_note_heir;

@@ -34,6 +34,8 @@ enum asq__script {
 extern const char *const asq__script_calls;
 extern const char *const asq__script_dead_list, *const asq__script_dead_retry;
 extern const char *const asq__script_stats_read;
+/* Run by who settles a promise. */
+extern const char *const asq__script_promise_settle;
 /* Run by a supervisor for a process that has died. */
 extern const char *const asq__script_died;
 /* Run by an owner, now and then; see recount.h. */

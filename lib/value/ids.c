@@ -12,12 +12,18 @@
 #include "value/hex.h"
 #include "value/value.h"
 
+#define PROMISE "promise" /* in the place of an index */
+
 void asq__call_id_format(const struct asq__call_id *id, char text[ASQ__CALL_ID_TEXT])
 {
     char *p = text + asq__decimal(id->partition, text);
     *p++ = '-';
     p = asq__hex(p, id->batch, sizeof id->batch);
     *p++ = '-';
+    if (asq__call_id_is_promise(id)) {
+        memcpy(p, PROMISE, sizeof PROMISE);
+        return;
+    }
     p += asq__decimal(id->index, p);
     *p = '\0';
 }
@@ -57,7 +63,11 @@ int asq__call_id_parse(const char *text, struct asq__call_id *ret)
         id.batch[i] = (uint8_t) (high << 4 | low);
         p += 2;
     }
-    if (*p++ != '-' || !(p = parse_u32(p, &id.index)) || *p)
+    if (*p++ != '-')
+        return ASQ_EPARSE;
+    if (strcmp(p, PROMISE) == 0)
+        id.index = ASQ__PROMISE_INDEX;
+    else if (!(p = parse_u32(p, &id.index)) || *p || asq__call_id_is_promise(&id))
         return ASQ_EPARSE;
     *ret = id;
     return 0;

@@ -66,9 +66,7 @@ static bool take_number(struct asq__step *step, uint64_t tag, uint64_t v)
     int64_t code = asq__unzigzag(v);
     switch (tag) {
     case TAG_STEP_NUMBER: step->number = v; return true;
-    case TAG_STEP_KIND:
-        step->kind = (Asqueue__StepKind) v;
-        return v <= ASQUEUE__STEP_KIND__SIGNAL_HEARD;
+    case TAG_STEP_KIND: step->kind = (Asqueue__StepKind) v; return v <= ASQUEUE__STEP_KIND__WAITED;
     case TAG_STEP_CODE: step->code = (int32_t) code; return code <= 0 && code >= INT32_MIN;
     default: return false;
     }

@@ -13,7 +13,8 @@
 struct asq__buf;
 
 /* Id of a call: partition, batch, and index in the batch. As text "PARTITION-BATCH-INDEX": decimal,
- * 32 lower-case hex digits, decimal. */
+ * 32 lower-case hex digits, decimal. A promise has an id of this form too, because it is awaited as
+ * a call is: with an index that no call has, and as text "PARTITION-BATCH-promise". */
 struct asq__call_id {
     uint8_t batch[16];
     uint32_t partition;
@@ -21,6 +22,11 @@ struct asq__call_id {
 };
 #define ASQ__CALL_ID_TEXT 64 /* room for the text and its NUL */
 void asq__call_id_format(const struct asq__call_id *id, char text[ASQ__CALL_ID_TEXT]);
+#define ASQ__PROMISE_INDEX UINT32_MAX
+static inline bool asq__call_id_is_promise(const struct asq__call_id *id)
+{
+    return id->index == ASQ__PROMISE_INDEX;
+}
 /* Parses a call id; ASQ_EPARSE. */
 int asq__call_id_parse(const char *text, struct asq__call_id *ret);
 

@@ -217,8 +217,9 @@ static void time_out(struct asq__hearing *hr)
 {
     struct asq__buf record;
     encode(hr, ASQ_ETIMEOUT, &record);
-    uint64_t seq =
-        record.error ? 0 : asq__commit_steps(hr->nested->run->active.call, record.data, record.len);
+    uint64_t seq = record.error ? 0
+                                : asq__commit_steps(hr->nested->run->active.call, record.data,
+                                                    record.len, NULL);
     if (record.error)
         asq__steps_end_wait(hr->nested, record.error);
     else

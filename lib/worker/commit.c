@@ -444,14 +444,16 @@ void asq__commit_unloaded(struct asq__wcall *call, struct asq__run *run, uint64_
         close_apart(p);
 }
 
-uint64_t asq__commit_steps(struct asq__wcall *call, const void *records, size_t n)
+uint64_t asq__commit_steps(struct asq__wcall *call, const void *records, size_t n,
+                           const uint8_t *promise)
 {
     struct asq__partition *p = call->entry->part;
     if (call->attempts)
         close_before(p);
     struct asq__commit *c = commit_for(p, n);
     uint64_t seq = c ? c->seq : 0;
-    if (!c || !asq__commit_add_steps(c, call, records, n)) {
+    if (!c || !asq__commit_add_steps(c, call, records, n) ||
+        (promise && !asq__commit_add_promise(c, call, promise))) {
         asq__partition_abandon(p, "out of memory");
         return 0;
     }
@@ -614,7 +616,7 @@ size_t asq__commit_blame(const struct asq__commit *c, struct asq__cmd *out)
             n++;
         }
     for (size_t i = 0; i < c->nsteps; i++)
-        if (c->steps[i].records.len && c->steps[i].mode != ASQ__STEPS_NONE) {
+        if (c->steps[i].mode == ASQ__STEPS_FIRST || c->steps[i].mode == ASQ__STEPS_APPEND) {
             asq__cmd_puts(out, c->steps[i].call);
             asq__cmd_puts(out, "");
             n++;

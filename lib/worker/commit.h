@@ -44,7 +44,8 @@ void asq__commit_retry(struct asq__wcall *c, struct asq__run *run, uint64_t due_
 void asq__commit_unloaded(struct asq__wcall *call, struct asq__run *run, uint64_t due_ms);
 /* Commits records of steps of a call that runs. Returns the seq of the commit; 0: no memory, and
  * the partition is lost. */
-uint64_t asq__commit_steps(struct asq__wcall *c, const void *records, size_t n);
+uint64_t asq__commit_steps(struct asq__wcall *c, const void *records, size_t n,
+                           const uint8_t *promise);
 /* Commits the end of a signal's call, which is finished, together with the change of the agent's
  * signals. Returns the seq of the commit; 0: no memory, and the partition is lost. */
 uint64_t asq__commit_signal(struct asq__wcall *c, enum asq__signals_change mode,

@@ -538,7 +538,10 @@ static void put_section(struct asq__cmd *cmd, struct asq__commit *c)
             continue;
         asq__cmd_puts(cmd, mode);
         asq__cmd_puts(cmd, s->call);
-        asq__cmd_put(cmd, s->records.data, s->records.len);
+        if (s->mode == ASQ__STEPS_FORGET)
+            asq__cmd_number(cmd, (uint64_t) asq__commit_record_ms(p->w, false));
+        else
+            asq__cmd_put(cmd, s->records.data, s->records.len);
     }
     for (size_t i = 0; i < c->nsignals; i++) {
         const char mode[2] = { (char) c->signals[i].mode, '\0' };

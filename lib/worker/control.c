@@ -22,6 +22,7 @@
 #include "worker/nested.h"
 #include "worker/outcome.h"
 #include "worker/partition.h"
+#include "worker/promises.h"
 #include "worker/unload.h"
 
 void asq__wcall_cancel(struct asq__wcall *c)
@@ -77,7 +78,10 @@ bool asq__control(struct asq__partition *p, const struct asq__entry *e)
         if (job->kind == ASQUEUE__JOB_KIND__PROBE) {
             asq__deadlock_probe(p->w, job->probe);
         } else if (job->kind == ASQUEUE__JOB_KIND__AWAIT) {
-            asq__await(p, &target, e->batch->reply);
+            if (asq__call_id_is_promise(&target))
+                asq__promise_await(p, &target, e->batch->reply);
+            else
+                asq__await(p, &target, e->batch->reply);
         } else if (job->kind == ASQUEUE__JOB_KIND__CANCEL) {
             struct asq__wcall *c = asq__wcall_find(p, &target);
             if (c) {

@@ -51,6 +51,7 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/promises.h"
 #include "worker/push.h"
 #include "worker/read_budget.h"
 #include "worker/result_read.h"
@@ -411,6 +412,13 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     const redisReply *bytes =
         fields->type == REDIS_REPLY_ARRAY ? find_field(fields, "batch") : NULL;
     const redisReply *label = fields->type == REDIS_REPLY_ARRAY ? find_field(fields, "call") : NULL;
+    const redisReply *promise =
+        fields->type == REDIS_REPLY_ARRAY && !bytes ? find_field(fields, "promise") : NULL;
+    if (promise) {
+        asq__promise_look(p, promise->str);
+        asq__commit_remove(p, id);
+        return true;
+    }
     if (!bytes) {
         asq__dead_letter(p, id, label ? label->str : "?", "", 0, "the entry has no field 'batch'",
                          0);

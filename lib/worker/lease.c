@@ -48,6 +48,7 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/promises.h"
 #include "worker/reader.h"
 #include "worker/recount.h"
 #include "worker/takeover.h"
@@ -302,6 +303,7 @@ static void drop(struct asq__partition *p)
     asq__backlog_drop(p);
     asq__later_close(p);
     asq__timers_close(p);
+    asq__promises_drop(p);
     asq__commits_drop(p);
     ASQ__LIST_EACH (it, &p->intake)
         asq__list_del(it);
@@ -469,7 +471,9 @@ int asq__partitions_init(struct asq__process *w)
         asq__list_init(&p->fenced);
         asq__list_init(&p->drained);
         if (asq__table_init(&p->entries, entry_key) < 0 ||
-            asq__table_init(&p->awaits, asq__await_key) < 0 || asq__actor_set_init(&p->actors) < 0)
+            asq__table_init(&p->awaits, asq__await_key) < 0 ||
+            asq__table_init(&p->promises, asq__promise_key) < 0 ||
+            asq__actor_set_init(&p->actors) < 0)
             return ASQ_ENOMEM; /* asq__partitions_release frees the tables made so far */
         w->nparts = i + 1;
         w->nidle++;
@@ -497,6 +501,7 @@ void asq__partitions_release(struct asq__process *w)
         asq__table_release(&p->entries);
         asq__actor_set_release(&p->actors);
         asq__table_release(&p->awaits);
+        asq__table_release(&p->promises);
         asq__later_free(p);
         asq__timers_free(p);
         asq__agent_signals_free(p);

@@ -58,6 +58,7 @@
 #include "worker/pause.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/promises.h"
 #include "worker/reader.h"
 #include "worker/recount.h"
 #include "worker/redis_events.h"
@@ -300,6 +301,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
         asq__later_upkeep(&w->parts[i]);
         asq__timers_upkeep(&w->parts[i]);
         asq__agent_signals_upkeep(&w->parts[i]);
+        asq__promises_upkeep(&w->parts[i]);
         asq__recount_upkeep(&w->parts[i]);
     }
     /* Calls that a refusal, a missed heartbeat or a lost answer held up can start now. */

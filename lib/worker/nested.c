@@ -30,6 +30,7 @@
 #include "worker/nested_state.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/settle.h"
 #include "worker/steps.h"
 #include "worker/unload.h"
 
@@ -301,6 +302,7 @@ static const struct asq__mode nested_mode = {
     .load_steps = asq__nested_load_steps,
     .record_steps = asq__nested_record_steps,
     .next_signal = asq__nested_next_signal,
+    .settle = asq__nested_settle,
     .close = nested_close,
     .release = nested_release,
 };

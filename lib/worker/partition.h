@@ -78,6 +78,8 @@ struct asq__partition {
     int64_t claimed_ms;             /* time when the claim was sent */
     bool has_clock;                 /* clock was set by an earlier claim */
     struct asq__table awaits;       /* reads for clients that await results; of await.c */
+    struct asq__table promises;     /* that clients await; of promises.c */
+    int64_t promises_sweep_ms;      /* when those are forgotten that nobody asks for any more */
     struct asq__backlog *backlog;   /* entries left in the stream for now; or NULL */
     struct asq__list leaving;       /* in process->leaving while there is a backlog */
     struct asq__list intake;        /* entries in stream order, not dispatched yet */

@@ -100,6 +100,8 @@ struct record {
     struct asq__handover handover;
     struct asq__nested *nested;
     bool binds, wait;
+    bool has_promise;
+    uint8_t promise[ASQ__BATCH_ID];
     size_t n;
     uint8_t bytes[];
 };
@@ -110,17 +112,19 @@ static void record_on_loop(struct asq__handover *h)
     struct asq__nested *n = r->nested;
     struct asq__run *run = n->run; /* the method returns behind this hand-over */
     bool wait = r->wait;
-    uint64_t seq =
-        asq__steps_are_current(run) ? asq__commit_steps(run->active.call, r->bytes, r->n) : 0;
+    uint64_t seq = asq__steps_are_current(run)
+                       ? asq__commit_steps(run->active.call, r->bytes, r->n,
+                                           r->has_promise ? r->promise : NULL)
+                       : 0;
     if (seq && r->binds)
         run->recorded_seq = seq;
     free(r);
-    if (!wait)
-        return;
-    asq__steps_wait_until(n, seq);
+    if (wait)
+        asq__steps_wait_until(n, seq);
 }
 
-int asq__nested_record_steps(asq *h, const void *records, size_t n, bool binds, bool wait)
+int asq__nested_record_steps(asq *h, const void *records, size_t n, const uint8_t *promise,
+                             bool binds, bool wait)
 {
     struct asq__nested *nested = h->impl;
     struct record *r = malloc(sizeof *r + n);
@@ -130,12 +134,43 @@ int asq__nested_record_steps(asq *h, const void *records, size_t n, bool binds, 
     r->nested = nested;
     r->binds = binds;
     r->wait = wait;
+    r->has_promise = promise != NULL;
+    if (promise)
+        memcpy(r->promise, promise, sizeof r->promise);
     r->n = n;
     memcpy(r->bytes, records, n);
     if (wait)
         asq__steps_begin_wait(nested);
     asq__process_hand_over(nested->w, &r->handover);
     return wait ? asq__nested_wait_steps(nested) : 0;
+}
+
+static void wait_on_loop(struct asq__handover *h)
+{
+    struct record *r = ASQ__CONTAINER(h, struct record, handover);
+    struct asq__nested *n = r->nested;
+    const struct asq__run *run = n->run;
+    const struct asq__partition *p = run->actor->part;
+    uint64_t seq =
+        run->actor->saved_seq > run->recorded_seq ? run->actor->saved_seq : run->recorded_seq;
+    free(r);
+    if (asq__steps_are_current(run) && !p->recovering && seq <= p->acked)
+        asq__steps_end_wait(n, 0);
+    else
+        asq__steps_wait_until(n, !asq__steps_are_current(run) ? 0 : seq ? seq : 1);
+}
+
+int asq__nested_wait_recorded(asq *h)
+{
+    struct asq__nested *nested = h->impl;
+    struct record *r = calloc(1, sizeof *r);
+    if (!r)
+        return asq__fail_memory(h);
+    r->handover.handle = wait_on_loop;
+    r->nested = nested;
+    asq__steps_begin_wait(nested);
+    asq__process_hand_over(nested->w, &r->handover);
+    return asq__nested_wait_steps(nested);
 }
 
 /* ---- an earlier run's records ---- */

@@ -17,7 +17,10 @@ struct asq__run;
 
 /* On the method's thread; see asq__mode. */
 int asq__nested_load_steps(asq *h, struct asq__buf *ret);
-int asq__nested_record_steps(asq *h, const void *records, size_t n, bool binds, bool wait);
+int asq__nested_record_steps(asq *h, const void *records, size_t n, const uint8_t *promise,
+                             bool binds, bool wait);
+/* Waits until Redis has what the agent and the run have done before. */
+int asq__nested_wait_recorded(asq *h);
 /* After the method has returned; on the loop. */
 void asq__steps_end(struct asq__nested *n);
 /* Let a method of another file wait for records, on the loop, and for the end of that wait, on its

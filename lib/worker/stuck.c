@@ -31,13 +31,14 @@
 
 enum { STUCK_MS = 10000, REFRESH_EVERY_MS = 2000, AGENTS_PER_PARTITION = 64, LINE_SIZE = 500 };
 
-/* Writes "waits for call X", with the number of the others. Returns the length. */
+/* Writes "waits for call X", or a promise, with the number of the others. Returns the length. */
 static size_t tell_awaited(const struct asq__awaited *a, const char *between, char *text,
                            size_t size)
 {
     char call[ASQ__CALL_ID_TEXT];
     asq__call_id_format(&a->ids[0], call);
-    snprintf(text, size, "waits for call %s", call);
+    snprintf(text, size, "waits for %s %s",
+             asq__call_id_is_promise(&a->ids[0]) ? "promise" : "call", call);
     if (a->n > 1)
         snprintf(text + strlen(text), size - strlen(text), " %s %zu more", between, a->n - 1);
     return strlen(text);

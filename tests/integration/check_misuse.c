@@ -127,6 +127,7 @@ FN(asq_ctx_sleep, REFUSED(asq_ctx_sleep(NULL, 0)))
 FN(asq_ctx_state, NEUTRAL(asq_ctx_state(NULL) == NULL))
 FN(asq_ctx_trace, REFUSED(asq_ctx_trace(NULL, RET(asq_trace))))
 FN(asq_ctx_user, NEUTRAL(asq_ctx_user(NULL) == NULL))
+FN(asq_ctx_wait, REFUSED(asq_ctx_wait(NULL, NULL, 0)); REFUSED(asq_ctx_wait(NULL, result, 0)))
 FN(asq_ctx_worker, NEUTRAL(strcmp(asq_ctx_worker(NULL), "") == 0))
 FN(asq_dead_drop, REFUSED(asq_dead_drop(NULL, NULL)); REFUSED(asq_dead_drop(H, NULL)))
 FN(asq_dead_list, REFUSED(asq_dead_list(NULL, 0, NULL)); REFUSED(asq_dead_list(H, 0, NULL)))
@@ -143,6 +144,17 @@ FN(asq_error_name, NEUTRAL(asq_error_name(12345) == NULL))
 FN(asq_error_number, NEUTRAL(asq_error_number(NULL) == 0))
 FN(asq_fail, NEUTRAL(asq_fail(NULL, ASQ_EUSER(1), "why") == ASQ_EUSER(1)))
 FN(asq_failures, REFUSED(asq_failures(NULL, NULL, NULL)); REFUSED(asq_failures(H, NULL, NULL)))
+FN(asq_promise_new, REFUSED(asq_promise_new(NULL, NULL));
+   REFUSED(asq_promise_new(NULL, RET(asq_result *))))
+FN(asq_promise_reject, REFUSED(asq_promise_reject(NULL, "p", 0, NULL));
+   REFUSED(asq_promise_reject(H, NULL, 0, NULL)); REFUSED(asq_promise_reject(H, "p", 0, NULL)))
+FN(asq_promise_resolve, REFUSED(asq_promise_resolve(NULL, "p", asq_value_int(1)));
+   REFUSED(asq_promise_resolve(H, NULL, asq_value_int(1)));
+   REFUSED(asq_promise_resolve(H, "p", NULL));
+   REFUSED(asq_promise_resolve(H, "p", asq_value_int(1))))
+FN(asq_promise_show, REFUSED(asq_promise_show(NULL, "p", NULL));
+   REFUSED(asq_promise_show(H, NULL, RET(asq_value *)));
+   REFUSED(asq_promise_show(H, "p", RET(asq_value *))))
 FN(asq_stats, REFUSED(asq_stats(NULL, NULL, NULL)); REFUSED(asq_stats(H, NULL, NULL)))
 FN(asq_flush, REFUSED(asq_flush(NULL, 0)))
 FN(asq_from_json, REFUSED(asq_from_json(NULL, 1, RET(asq_value *), NULL, 0));
@@ -353,6 +365,7 @@ static const struct nulls all[] = {
     N(asq_ctx_state),
     N(asq_ctx_trace),
     N(asq_ctx_user),
+    N(asq_ctx_wait),
     N(asq_ctx_worker),
     N(asq_dead_drop),
     N(asq_dead_list),
@@ -367,6 +380,10 @@ static const struct nulls all[] = {
     N(asq_error_number),
     N(asq_fail),
     N(asq_failures),
+    N(asq_promise_new),
+    N(asq_promise_reject),
+    N(asq_promise_resolve),
+    N(asq_promise_show),
     N(asq_stats),
     N(asq_flush),
     N(asq_from_json),

@@ -57,6 +57,7 @@ offers 'Good\nGone\n' as-ctl agents --class ''
 offers '' as-ctl create Good --id ''
 offers '' as-ctl stop -r
 offers 'list\nshow\nretry\ndrop\n' as-ctl dead ''
+offers 'resolve\nreject\nshow\n' as-ctl promise ''
 offers 'w1\nw:2\nw:3\nweb\\{1\\}\n\\~root\n' as-worker stop --id ''
 offers 'w1\nw:2\nw:3\nweb\\{1\\}\n' as-worker stop --id w
 offers 'w1\nw:2\nw:3\nweb\\{1\\}\n\\~root\n' as-worker stop --id = ''

@@ -117,6 +117,9 @@ can client XADD "asq:{default.$p}:jobs" 0-0 call x batch x # an id that Redis re
 can client GET "asq:{default.$p}:r:0123456789abcdef"
 can client XRANGE "asq:{default.$p}:p:$p-0123456789abcdef0123456789abcdef-0" - +
 cannot client XADD "asq:{default.$p}:p:$p-0123456789abcdef0123456789abcdef-0" '*' v forged
+can client XADD "asq:{default.$p}:o:$p-0123456789abcdef0123456789abcdef-promise" NOMKSTREAM 1-0 json 1
+can client XRANGE "asq:{default.$p}:o:$p-0123456789abcdef0123456789abcdef-promise" - +
+cannot client UNLINK "asq:{default.$p}:o:$p-0123456789abcdef0123456789abcdef-promise"
 cannot client HSET "asq:{default.$p}:agents" tally x
 cannot client HGET "asq:{default.$p}:agents" tally
 cannot client HSET "asq:{default.$p}:lease" token x
@@ -153,6 +156,9 @@ can operator HGET "asq:{default.$p}:agents" tally
 can operator HGETALL "asq:{default.$p}:lease"
 can operator XRANGE "asq:{default.$p}:p:$p-0123456789abcdef0123456789abcdef-0" - +
 cannot operator XADD "asq:{default.$p}:p:$p-0123456789abcdef0123456789abcdef-0" '*' v forged
+can operator XADD "asq:{default.$p}:o:$p-0123456789abcdef0123456789abcdef-promise" NOMKSTREAM 1-0 json 1
+can operator XRANGE "asq:{default.$p}:o:$p-0123456789abcdef0123456789abcdef-promise" - +
+cannot operator UNLINK "asq:{default.$p}:o:$p-0123456789abcdef0123456789abcdef-promise"
 cannot operator HSET "asq:{default.$p}:agents" tally x
 cannot operator HDEL "asq:{default.$p}:agents" tally
 cannot operator UNLINK "asq:{default.$p}:agents"

@@ -1,6 +1,7 @@
 /*
  * shell_plugin.c: a plugin for shell tests with one class, Shell: its method `run` starts a
- * program, as methods of users do, and returns its output; `overflow` needs more stack than there
+ * program, as methods of users do, and returns its output; `ask` makes a promise, writes its id to
+ * a file, and returns what it is settled to; `overflow` needs more stack than there
  * is, and `overflow_copy` does so in a copy of the process. Built by build_shell_plugin of
  * support.sh.
  */
@@ -58,7 +59,31 @@ static int overflow_copy(asq_ctx *ctx, void *self, const asq_value *args, asq_va
     return *ret ? 0 : ASQ_ENOMEM;
 }
 
+static int ask(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    (void) self;
+    const char *path;
+    asq_result *promise;
+    const asq_value *v;
+    int rc = asq_args(ctx, args, "[s]", &path);
+    if (rc < 0 || (rc = asq_promise_new(ctx, &promise)) < 0)
+        return rc;
+    FILE *f = fopen(path, "a");
+    if (f) {
+        fprintf(f, "%s\n", asq_result_id(promise));
+        fclose(f);
+    }
+    rc = asq_ctx_wait(ctx, promise, ASQ_FOREVER);
+    if (rc == 0 && (rc = asq_result_value(promise, &v)) == 0)
+        *ret = asq_value_copy(v);
+    if (rc < 0)
+        asq_fail(ctx, rc, "%s", asq_errmsg(asq_ctx_handle(ctx)));
+    asq_result_free(promise);
+    return rc;
+}
+
 static const asq_method methods[] = { { "run", run, "command", 0, "Runs a command of the shell." },
+                                      { "ask", ask, "path", 0, "Waits for a promise." },
                                       { "overflow", overflow, "", 0, "Ends its process." },
                                       { "overflow_copy", overflow_copy, "", 0, "Ends a copy." },
                                       { NULL, NULL, NULL, 0, NULL } };

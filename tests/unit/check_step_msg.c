@@ -16,7 +16,9 @@ static const struct asq__step steps[] = {
     { 2, ASQUEUE__STEP_KIND__STEP, "pay", 3, "\x18\x54", 2, 0, "", 0 },
     { 300, ASQUEUE__STEP_KIND__STEP, "mail", 4, "", 0, -1007, "no luck", 7 },
     { 301, ASQUEUE__STEP_KIND__NOW, "", 0, "12345678", 8, 0, "", 0 },
-    { 302, ASQUEUE__STEP_KIND__SLEEP, "", 0, "87654321", 8, 0, "", 0 }
+    { 302, ASQUEUE__STEP_KIND__SLEEP, "", 0, "87654321", 8, 0, "", 0 },
+    { 303, ASQUEUE__STEP_KIND__PROMISE, "", 0, "0123456789abcdef", 16, 0, "", 0 },
+    { 304, ASQUEUE__STEP_KIND__WAITED, "", 0, "\x01", 1, 0, "", 0 }
 };
 enum { N = sizeof steps / sizeof *steps };
 

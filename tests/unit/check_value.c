@@ -367,6 +367,11 @@ START_TEST(call_ids_have_one_form)
     ck_assert_uint_eq(back.partition, id.partition);
     ck_assert_uint_eq(back.index, 0);
     ck_assert_mem_eq(back.batch, id.batch, sizeof id.batch);
+    id.index = ASQ__PROMISE_INDEX;
+    asq__call_id_format(&id, text);
+    ck_assert_str_eq(text, "4294967295-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-promise");
+    ck_assert_int_eq(asq__call_id_parse(text, &back), 0);
+    ck_assert(asq__call_id_is_promise(&back));
     static const char *const bad[] = {
         "",
         "1",
@@ -381,6 +386,8 @@ START_TEST(call_ids_have_one_form)
         "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-0 ",
         "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-+1",
         "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-00",
+        "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-4294967295",
+        "1-a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5-promises",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_msg(asq__call_id_parse(bad[i], &back) == ASQ_EPARSE, "%s", bad[i]);

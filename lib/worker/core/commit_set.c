@@ -198,6 +198,21 @@ bool asq__commit_add_steps(struct asq__commit *c, const struct asq__wcall *call,
     return !s->records.error;
 }
 
+bool asq__commit_add_promise(struct asq__commit *c, const struct asq__wcall *call,
+                             const uint8_t batch[ASQ__BATCH_ID])
+{
+    struct asq__call_id id = asq__wcall_call_id(call);
+    char text[ASQ__CALL_ID_TEXT];
+    struct asq__steps_change *s = add_change(c, call, ASQ__STEPS_PROMISE);
+    if (!s)
+        return false;
+    memcpy(id.batch, batch, sizeof id.batch);
+    id.index = ASQ__PROMISE_INDEX;
+    asq__call_id_format(&id, text);
+    asq__buf_puts(&s->records, text);
+    return !s->records.error;
+}
+
 bool asq__commit_forget_steps(struct asq__commit *c, const struct asq__wcall *call)
 {
     char id[ASQ__CALL_ID_TEXT];

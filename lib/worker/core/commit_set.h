@@ -84,7 +84,8 @@ enum asq__steps_mode {
     ASQ__STEPS_NONE = 0,    /* of a call that has ended in the same commit: not sent */
     ASQ__STEPS_FIRST = 's', /* its first records */
     ASQ__STEPS_APPEND = 'a',
-    ASQ__STEPS_FORGET = 'd' /* the call has ended, or begins anew */
+    ASQ__STEPS_PROMISE = 'p', /* a promise is open from now on; its id stands for records */
+    ASQ__STEPS_FORGET = 'd'   /* the call has ended, or begins anew; its promises get a TTL */
 };
 struct asq__steps_change {
     char call[ASQ__CALL_ID_TEXT];
@@ -172,6 +173,9 @@ const struct asq__failure *asq__commit_failure(const struct asq__commit *c, size
 /* Adds records of a call's steps. */
 bool asq__commit_add_steps(struct asq__commit *c, const struct asq__wcall *call,
                            const void *records, size_t n);
+/* Opens a promise of a call, by its batch id. */
+bool asq__commit_add_promise(struct asq__commit *c, const struct asq__wcall *call,
+                             const uint8_t batch[ASQ__BATCH_ID]);
 /* Forgets them all, those in this commit included. */
 bool asq__commit_forget_steps(struct asq__commit *c, const struct asq__wcall *call);
 /* Adds a change of timers; takes over its buffers, also on failure. */
