@@ -69,6 +69,11 @@ void deployment_stop(struct deployment *d);
 /* Deployments that most cases use: started at the first request, kept until the end. */
 struct deployment *the_floor(void);
 struct deployment *the_library(void);
+/* Starts a second worker, and ends the first. Returns the seconds from when the second one serves
+ * until the first has ended. In a client process, whose child the second one is. */
+double deployment_replace_worker(const struct deployment *d);
+/* Returns how many fields the keys attempts have together. */
+int64_t attempts_of(const struct deployment *d);
 void deployment_pin(const struct deployment *d, int cpu); /* -1: all processors again */
 
 /* Return the CPU seconds of a process so far, with its threads, and its resident bytes. 0 when it
@@ -201,6 +206,7 @@ void case_create(void);
 void case_round(void);
 void case_growth(void);
 void case_memory(void);
+void case_asleep(void);
 void case_start(void);
 void case_scale(void);
 void case_soak(void);

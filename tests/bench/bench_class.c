@@ -26,6 +26,16 @@ static int nap(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
     int rc = asq_args(ctx, args, "[I]", &ms);
 
     if (rc == 0)
+        rc = asq_sleep(asq_ctx_handle(ctx), ms);
+    return rc == 0 ? noop(ctx, self, args, ret) : rc;
+}
+
+static int durable_sleep(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    int64_t ms;
+    int rc = asq_args(ctx, args, "[I]", &ms);
+
+    if (rc == 0)
         rc = asq_ctx_sleep(ctx, ms);
     return rc == 0 ? noop(ctx, self, args, ret) : rc;
 }
@@ -51,10 +61,14 @@ static int fill(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret
 
 static const asq_method methods[] = {
     { .name = "noop", .fn = noop, .flags = ASQ_NONBLOCKING, .doc = "Counts." },
-    { .name = "nap", .fn = nap, .flags = ASQ_NONBLOCKING, .doc = "Sleeps for so many ms; counts." },
+    { .name = "nap", .fn = nap, .flags = ASQ_NONBLOCKING, .doc = "Waits for so many ms; counts." },
+    { .name = "sleep",
+      .fn = durable_sleep,
+      .flags = ASQ_NONBLOCKING,
+      .doc = "Sleeps durably for so many ms; counts." },
     { .name = "fill", .fn = fill, .flags = ASQ_NONBLOCKING, .doc = "Sets the size of the state." },
     { .name = "b_noop", .fn = noop, .doc = "Counts; may block." },
-    { .name = "b_nap", .fn = nap, .doc = "Sleeps for so many ms, then counts; may block." },
+    { .name = "b_nap", .fn = nap, .doc = "Waits for so many ms, then counts; may block." },
     { .name = NULL },
 };
 

@@ -404,6 +404,93 @@ void case_memory(void)
     }
 }
 
+/* ---- asleep ---- */
+
+enum { OTHERS = 1000, HOUR_MS = 3600000 };
+
+/* Waits until all calls are unloaded: each has two fields in attempts. */
+static void wait_until_asleep(asq *h, const struct deployment *d, uint64_t n)
+{
+    for (int i = 0; attempts_of(d) < 2 * (int64_t) n; i++) {
+        if (i == 6000)
+            fail_client("%lld of %llu calls sleep", (long long) attempts_of(d) / 2,
+                        (unsigned long long) n);
+        check(h, asq_sleep(h, 100), "sleep");
+    }
+}
+
+/* Has n calls sleep, and then another worker take over all of them. */
+static void asleep_client(const struct deployment *d, const void *arg, struct outcome *out)
+{
+    enum { CHUNK = 10000 };
+    uint64_t n = *(const uint64_t *) arg;
+    int64_t before[3] = { 0 };
+    asq *h = open_handle(d->url);
+    asq_agent **agents = array(n, sizeof *agents), **others = array(OTHERS, sizeof *others);
+    asq_result **results = array(n, sizeof *results);
+    create_corked(h, OTHERS, others);
+    gather_ready(h, OTHERS, others);
+    for (uint64_t from = 0; from < n; from += CHUNK) {
+        uint64_t count = n - from < CHUNK ? n - from : CHUNK;
+        create_corked(h, count, agents + from);
+        gather_ready(h, count, agents + from);
+    }
+    settle(h, d);
+    memory_now(d, before);
+    double at = now_s();
+    check(h, asq_broadcast(agents, n, "sleep", asq_pack("[I]", (int64_t) HOUR_MS), results),
+          "broadcast");
+    wait_until_asleep(h, d, n);
+    out->extra[3] = now_s() - at;
+    settle(h, d);
+    per_piece(d, n, before, out);
+    out->seconds = deployment_replace_worker(d);
+    at = now_s();
+    one_round(h, OTHERS, others, "noop", 0);
+    out->calls = now_s() - at;
+    for (uint64_t i = 0; i < n; i++)
+        if (asq_result_done(results[i]))
+            fail_client("a call ended that should sleep");
+}
+
+static double calls_of(const struct outcome *o)
+{
+    return o->calls;
+}
+
+static double extra3(const struct outcome *o)
+{
+    return o->extra[3];
+}
+
+void case_asleep(void)
+{
+    static const struct {
+        const char *what, *unit;
+        figure_fn fn;
+    } rows[] = { { "worker", "B", extra0 },
+                 { "Redis", "B", extra1 },
+                 { "until all sleep", "s", extra3 },
+                 { "hand-over of all", "s", seconds_of },
+                 { "then 1000 calls of others", "s", calls_of } };
+    struct deployment_options o = { .name = "asleep" };
+    struct contender c = {
+        .name = "asleep", .fn = asleep_client, .arg = &settings.agents, .cpu = -1
+    };
+    table_case("asleep", "calls that sleep for an hour: bytes for each in worker (resident) and "
+                         "Redis (used_memory); the end of their worker when another is there");
+    c.d = deployment_start(&o);
+    c.failed = !run_clients(&c, &c.rounds[0]);
+    deployment_stop(c.d);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "asleep: %llu calls, %s", (unsigned long long) settings.agents,
+                 rows[i].what);
+        struct row row = row_of(name, &c, NULL, 1, rows[i].fn, rows[i].unit);
+        table_add(&row);
+    }
+}
+
 /* ---- start ---- */
 
 static void start_client(const struct deployment *d, const void *arg, struct outcome *out)

@@ -33,6 +33,7 @@ static const struct {
     { "round", case_round, "one call to each agent, all answers gathered", false },
     { "growth", case_growth, "cost per call with many agents against few", false },
     { "memory", case_memory, "per agent, waiting call and parked call", false },
+    { "asleep", case_asleep, "sleeping calls: memory, and a hand-over of all", true },
     { "start", case_start, "child mode: open, one agent, first answer", false },
     { "scale", case_scale, "clients, processes, partitions, size of state", false },
     { "watched", case_watched, "calls while others look; what figures cost", false },

@@ -210,20 +210,41 @@ static void find_processes(struct deployment *d)
     }
 }
 
-/* Returns whether all partitions have an owner. */
-static bool is_owned(const struct deployment *d)
+/* Returns what a command gives for all partitions together; it has a place for the number of one.
+ */
+static int64_t sum_of(const struct deployment *d, const char *command)
 {
     redisContext *c = redisConnectUnix(d->socket);
-    bool all = c && !c->err;
-    for (uint32_t p = 0; p < d->partitions && all; p++) {
-        redisReply *reply = redisCommand(c, "HEXISTS asq:{default.%u}:lease token", p);
-        all = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+    int64_t sum = 0;
+    for (uint32_t p = 0; p < d->partitions && c && !c->err; p++) {
+        redisReply *reply = redisCommand(c, command, p);
+        if (reply && reply->type == REDIS_REPLY_INTEGER)
+            sum += reply->integer;
         if (reply)
             freeReplyObject(reply);
     }
     if (c)
         redisFree(c);
-    return all;
+    return sum;
+}
+
+int64_t attempts_of(const struct deployment *d)
+{
+    return sum_of(d, "HLEN asq:{default.%u}:attempts");
+}
+
+/* Returns how many worker processes there are. */
+static int64_t listed_of(const struct deployment *d)
+{
+    struct deployment one = *d;
+    one.partitions = 1;
+    return sum_of(&one, "SCARD asq:{default}:workers");
+}
+
+/* Returns whether all partitions have an owner. */
+static bool is_owned(const struct deployment *d)
+{
+    return sum_of(d, "HEXISTS asq:{default.%u}:lease token") == (int64_t) d->partitions;
 }
 
 static void start_worker(struct deployment *d, const struct deployment_options *o)
@@ -289,6 +310,22 @@ struct deployment *deployment_start(const struct deployment_options *o)
         start_worker(d, o);
     }
     return d;
+}
+
+double deployment_replace_worker(const struct deployment *d)
+{
+    struct deployment second = *d;
+    struct deployment_options o = { .name = "second" };
+    snprintf(second.name, sizeof second.name, "%.20s-second", d->name);
+    start_worker(&second, &o);
+    double end = now_s() + 60;
+    while (listed_of(d) < 2 && now_s() < end)
+        pause_ms(20);
+    double at = now_s();
+    kill(d->worker, SIGTERM);
+    while (rss_bytes(d->worker) && now_s() < at + 600)
+        pause_ms(5);
+    return now_s() - at;
 }
 
 void deployment_stop(struct deployment *d)
