@@ -6,6 +6,7 @@
 #include "logged.h"
 #include "modes.h"
 #include "support/file_lines.h"
+#include "support/random_steps.h"
 #include "support/suite.h"
 #include "walker.h"
 
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 enum { HOUR_MS = 3600000 };
 
@@ -275,10 +277,88 @@ START_TEST(a_worker_that_ends_does_not_wait_for_sleeping_calls)
 }
 END_TEST
 
+/* ---- many deaths ----------------------------------------------------------------------------- */
+
+enum { WORKERS = 3 };
+
+static pid_t start_another(int *number)
+{
+    static const asq_class *const list[] = { &walker_class, NULL };
+    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
+    char id[20];
+
+    snprintf(id, sizeof id, "m%d", ++*number);
+    options.id = id;
+    options.lease_time_ms = 1000;
+    options.unload_after_ms = 500;
+    return modes_fork_worker_with(sup_redis_url(redis), &options, list);
+}
+
+/* Returns which of the workers m1, m2, … owns the walker; 0: none does now. */
+static int owner_number(void)
+{
+    asq_value *about = NULL;
+    const char *owner;
+    int number = 0;
+
+    if (asq_show(H, asq_agent_id(walker), &about) == 0 &&
+        asq_value_get_string(asq_map_get(about, "owner"), &owner, NULL) == 0)
+        sscanf(owner, "m%d.", &number);
+    asq_value_free(about);
+    return number;
+}
+
+/* The owner ends each time, by SIGKILL with its supervisor, or in order. ASQ_TEST_STEPS and
+ * ASQ_TEST_KILLS: how many steps and ends. */
+START_TEST(each_step_is_recorded_once_wherever_its_owners_end)
+{
+    unsigned steps = (unsigned) steps_from("ASQ_TEST_STEPS", 60),
+             kills = (unsigned) steps_from("ASQ_TEST_KILLS", 5);
+    pid_t pids[WORKERS];
+    int numbers[WORKERS], last = 0;
+
+    steps_begin(steps_seed());
+    modes_stop_worker(worker);
+    worker = 0;
+    for (int i = 0; i < WORKERS; i++) {
+        pids[i] = start_another(&last);
+        numbers[i] = last;
+    }
+    asq_result *r = begin("m:%u w:end", steps);
+    for (unsigned k = 0; k < kills && !asq_result_done(r); k++) {
+        int owner, at = 0;
+        sup_wait_until(asq_poll(H, 0) >= 0 && (owner = owner_number()));
+        for (int ms = (int) below(1500); ms > 0 && asq_poll(H, 10) >= 0; ms -= 10)
+            ;
+        while (at < WORKERS && numbers[at] != owner)
+            at++;
+        if (at == WORKERS)
+            continue; /* it is about to end */
+        if (below(3)) {
+            char *id = sup_format("m%d.0", owner);
+            pid_t process = sup_redis_worker_pid(redis, id);
+            free(id);
+            kill(pids[at], SIGKILL);
+            kill(process, SIGKILL);
+            waitpid(pids[at], NULL, 0);
+        } else {
+            modes_stop_worker(pids[at]);
+        }
+        pids[at] = start_another(&last);
+        numbers[at] = last;
+    }
+    expect_text(r, "1 ");
+    for (int i = 0; i < WORKERS; i++)
+        modes_stop_worker(pids[i]);
+    expect_nothing();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("unload");
-    TCase *t = tcase_create("long sleeps"), *handovers = tcase_create("hand-overs");
+    TCase *t = tcase_create("long sleeps"), *handovers = tcase_create("hand-overs"),
+          *deaths = tcase_create("deaths");
 
     if (!sup_redis_available())
         return sup_skip("no redis-server");
@@ -296,5 +376,9 @@ int main(void)
     tcase_add_checked_fixture(handovers, set_up_parked, tear_down);
     tcase_add_test(handovers, a_worker_that_ends_does_not_wait_for_sleeping_calls);
     suite_add_tcase(s, handovers);
+    tcase_set_timeout(deaths, (double) steps_from("ASQ_TEST_TIMEOUT", 240));
+    tcase_add_checked_fixture(deaths, set_up, tear_down);
+    tcase_add_test(deaths, each_step_is_recorded_once_wherever_its_owners_end);
+    suite_add_tcase(s, deaths);
     return sup_suite_run(s);
 }

@@ -267,6 +267,34 @@ static int send_signal(asq_ctx *ctx, const char *id, const char *name)
     return rc;
 }
 
+/* An effect whose record was lost happens again, and the next record says so. */
+static int march(asq_ctx *ctx, int n, char out[TEXT])
+{
+    int64_t *counts = calloc((size_t) n, sizeof *counts);
+    char name[20], text[60];
+    int rc = 0;
+
+    for (int i = 0; i < n && rc == 0; i++) {
+        asq_value *v = NULL;
+        snprintf(name, sizeof name, "m%d", i);
+        rc = asq_step(ctx, name, count_up, name, &v);
+        if (rc == 0)
+            asq_value_get_int(v, &counts[i]);
+        asq_value_free(v);
+        if (rc == 0 && i % 10 == 9)
+            rc = asq_ctx_sleep(ctx, 1000 + i % 7);
+    }
+    for (int i = 0; i < n && rc == 0; i++) {
+        snprintf(name, sizeof name, "m%d", i);
+        snprintf(text, sizeof text, "%s:%d!=%lld ", name, walker_count(name),
+                 (long long) counts[i]);
+        if (walker_count(name) != counts[i] && strlen(out) + strlen(text) < TEXT)
+            strcat(out, text);
+    }
+    free(counts);
+    return rc;
+}
+
 static int do_word(asq_ctx *ctx, char *word, char out[TEXT])
 {
     char *name = strlen(word) > 2 ? word + 2 : word;
@@ -328,6 +356,7 @@ static int do_word(asq_ctx *ctx, char *word, char out[TEXT])
             sup_sleep_ms(10);
         return 0;
     case 'b': return call_back(ctx, name);
+    case 'm': return march(ctx, atoi(name), out);
     case 'u':
         sup_file_add(walker_effects, "changed");
         return asq_map_set_int(asq_ctx_state(ctx), "n",
