@@ -83,6 +83,11 @@ static int parse(asq *h, const char *text, struct asq__call_id *ret)
     if (asq__call_id_parse(text, ret) < 0 || (h->partitions && ret->partition >= h->partitions))
         return asq__fail(h, ASQ_EINVAL, "'%.100s' is not the id of a promise of this namespace",
                          text);
+    if (h->in_method && (h->notifying || (h->steps && h->steps->in_step)))
+        return asq__fail(
+            h, ASQ_ESTATE,
+            "a promise cannot be settled in a step or a callback of asq_call_each: that "
+            "would be missing, or in another order, when the method runs again");
     if (!asq__call_id_is_promise(ret))
         return asq__fail(h, ASQ_EINVAL, "'%s' is the id of a call: only a promise can be settled",
                          text);

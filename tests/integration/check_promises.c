@@ -31,6 +31,7 @@ static asq_agent *asker, *peer;
  *     o        has the other agent resolve it to its id
  *     s:JSON   settles the last promise itself
  *     S:ID     settles the promise of this id to 1, and gives the code
+ *     i        settles it in a step, and gives the code
  *     R        rejects the last promise
  *     a        adds to the agent's state
  *     g        waits until the gate is open
@@ -94,6 +95,14 @@ static int call_peer(asq_ctx *ctx, asq_result *p, const char *method, char *out)
     return rc;
 }
 
+static int settle_in_step(asq_ctx *ctx, void *user, asq_value **ret)
+{
+    asq *h = asq_ctx_handle(ctx);
+
+    *ret = asq_value_int(asq_promise_resolve(h, asq_result_id(user), asq_value_int(1)));
+    return 0;
+}
+
 static int do_word(asq_ctx *ctx, const char *word, asq_result **p, char *out)
 {
     asq *h = asq_ctx_handle(ctx);
@@ -125,6 +134,11 @@ static int do_word(asq_ctx *ctx, const char *word, asq_result **p, char *out)
         snprintf(text, sizeof text, "%d", asq_promise_resolve(h, rest, asq_value_int(1)));
         add(out, text);
         return 0;
+    case 'i':
+        if ((rc = asq_step(ctx, "settle", settle_in_step, *p, &v)) == 0)
+            add_value(out, v);
+        asq_value_free(v);
+        return rc;
     case 'R': return asq_promise_reject(h, asq_result_id(*p), ASQ_EUSER(7), "no");
     case 'a': return asq_map_set_int(asq_ctx_state(ctx), "n", 1);
     case 'g':
@@ -376,6 +390,15 @@ START_TEST(a_promise_is_settled_once)
     asq_value *map = show(id);
     ck_assert_value(asq_map_get(map, "value"), "[1]");
     asq_value_free(map);
+}
+END_TEST
+
+START_TEST(a_step_settles_no_promise)
+{
+    char text[100];
+
+    snprintf(text, sizeof text, "%d 2 ", ASQ_ESTATE);
+    expect(begin("p i s:2 w"), text);
 }
 END_TEST
 
@@ -764,6 +787,7 @@ static void add_all(TCase *t)
 {
     tcase_add_test(t, a_method_settles_what_it_or_another_agent_waits_for);
     tcase_add_test(t, a_promise_is_settled_once);
+    tcase_add_test(t, a_step_settles_no_promise);
     tcase_add_test(t, a_rejection_is_a_failure_with_its_code);
     tcase_add_test(t, a_wait_has_a_limit);
     tcase_add_test(t, a_program_gets_the_outcome_by_the_id);
