@@ -24,7 +24,7 @@ enum { NEEDED = sizeof needed / sizeof *needed };
 static const char *const spared[] = { "evalsha",  "script",  "info",  "client", "hsetnx",
                                       "zadd",     "zrem",    "zcard", "zrange", "zrangebyscore",
                                       "getrange", "hstrlen", "xinfo", "xtrim",  "memory",
-                                      "hscan",    "time" };
+                                      "hscan",    "time",    "scard", "zscore" };
 enum { SPARED = sizeof spared / sizeof *spared };
 
 static char *url_of(sup_redis *redis)
