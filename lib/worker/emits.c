@@ -66,8 +66,8 @@ enum {
     RENEWALS = 16                /* of a stream's TTL within it; as in emit.lua */
 };
 
-/* A run's number is its epoch and how often the call had failed before: it grows with each run. */
-static const uint64_t RUNS_PER_EPOCH = 1000000;
+/* Runs are numbered: by the owner's epoch times this, and within it as number_of() says. */
+static const uint64_t RUNS_PER_EPOCH = 1000000, MOST_WITHIN = 900000;
 
 /* A stream entry that is to be written. */
 struct chunk {
@@ -182,10 +182,21 @@ static void make_due(struct asq__partition *p)
         asq__list_add(&p->w->emitting, &p->emitting);
 }
 
+/* Returns the number of a run, above that of each earlier run of the call, also of one that was
+ * unloaded: that is no failure, but the next run begins with the first value again. A call that
+ * fails may leave memory and come back seconds later, hence the seconds since the claim. */
+static uint64_t number_of(const struct asq__partition *p, struct asq__wcall *call)
+{
+    uint64_t within = call->retries + (uint64_t) (asq__now_ms() - p->claimed_ms) / 1000;
+    uint64_t number = p->epoch * RUNS_PER_EPOCH + (within < MOST_WITHIN ? within : MOST_WITHIN);
+    if (number <= call->emit_run)
+        number = call->emit_run + 1;
+    return call->emit_run = number;
+}
+
 static struct asq__emits *emits_of(struct asq__run *run)
 {
     struct asq__partition *p = run->actor->part;
-    uint32_t failed = run->active.call->retries;
     struct asq__emits *e = run->emits;
     if (e || !(e = calloc(1, sizeof *e)))
         return e;
@@ -195,8 +206,7 @@ static struct asq__emits *emits_of(struct asq__run *run)
     e->part = p;
     e->run = run;
     memcpy(e->call, run->active.id, sizeof e->call);
-    run->emit_run = e->number =
-        p->epoch * RUNS_PER_EPOCH + (failed < RUNS_PER_EPOCH ? failed : RUNS_PER_EPOCH - 1);
+    run->emit_run = e->number = number_of(p, run->active.call);
     run->emits = e;
     return e;
 }

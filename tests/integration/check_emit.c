@@ -19,6 +19,7 @@ enum { TEXT = 200000 };
 static const char *gate, *turn, *notes;
 static asq_agent *emitter;
 static sup_proxy *proxy;
+static int64_t unload_after_ms; /* of the worker; 0: the default */
 
 /* ---- a class that emits -----------------------------------------------------------------------
  *
@@ -31,6 +32,7 @@ static sup_proxy *proxy;
  *     g     notes "at the gate", and waits until the gate is open
  *     w:N   waits until go(N)
  *     k     kills the process, the first time
+ *     s:N   sleeps for N ms
  *     E     fails with ASQ_EFAILED, the first time
  *     F     fails with ASQ_EFAILED
  */
@@ -97,6 +99,7 @@ static int do_word(asq_ctx *ctx, const char *word, int *next)
             sup_sleep_ms(5);
         return 0;
     case 'w': wait_for_go(n); return 0;
+    case 's': return asq_ctx_sleep(ctx, n);
     case 'k':
         if (is_first())
             kill(getpid(), SIGKILL);
@@ -231,6 +234,7 @@ static void start_worker(const char *url, int64_t lease_time_ms)
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
 
     options.lease_time_ms = lease_time_ms;
+    options.unload_after_ms = unload_after_ms;
     logged_start_worker(url, &options, list);
 }
 
@@ -261,6 +265,12 @@ static void begin_with(const char *user, int64_t lease_time_ms)
 
 static void set_up(void)
 {
+    begin_with(NULL, 1000);
+}
+
+static void set_up_unload(void)
+{
+    unload_after_ms = 500;
     begin_with(NULL, 1000);
 }
 
@@ -560,6 +570,18 @@ START_TEST(a_run_after_a_death_is_told)
                   "%s", out);
     free(out);
     ck_assert_int_eq(result_int(r), 5);
+}
+END_TEST
+
+/* The worker unloads the call while it sleeps, and runs it again under the same epoch. */
+START_TEST(a_run_after_an_unloaded_one_is_told)
+{
+    asq_result *r = begin("run", "e:2 s:2000 e:1");
+
+    expect_next(r, ASQ_NEXT_VALUE, "0");
+    expect_next(r, ASQ_NEXT_VALUE, "1");
+    expect(r, "again 0 1 2 end");
+    ck_assert_int_eq(result_int(r), 3);
 }
 END_TEST
 
@@ -918,6 +940,8 @@ int main(void)
     tcase_add_test(t, foreign_entries_are_passed_over_and_told);
     tcase_add_test(t, a_handle_that_closes_ends_the_reading);
     tcase_add_test(t, a_reader_without_the_right_is_told);
+    t = new_case(s, "unloaded", set_up_unload, tear_down);
+    tcase_add_test(t, a_run_after_an_unloaded_one_is_told);
     t = new_case(s, "lost", set_up_long_lease, tear_down);
     tcase_add_test(t, refused_values_are_sent_again_before_the_result);
     tcase_add_test(t, a_worker_that_has_lost_the_partition_emits_nothing);

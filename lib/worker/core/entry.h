@@ -59,6 +59,8 @@ struct asq__wcall {
     /* How the last of these processes died; borrowed from part->attempts; or NULL. */
     const char *died_how;
     uint32_t retries; /* failed runs, each to be followed by another */
+    /* Number of its last run that has emitted, under this epoch; of emits.c. 0: none has. */
+    uint64_t emit_run;
     /* Earliest start of the next run, by the partition's clock; 0: the first, or after a death. */
     uint64_t due_ms;
     struct asq__delay *delay; /* DELAYED: its timer; or NULL */
