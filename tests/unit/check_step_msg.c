@@ -106,7 +106,7 @@ START_TEST(no_cut_and_no_flipped_bit_does_harm)
     ck_assert_int_eq(read_all(all.data, all.len), ASQ_ENOENT);
     ck_assert_int_eq(read_all(all.data, all.len - 1), ASQ_EPROTO);
     ck_assert_int_eq(read_all((const uint8_t *) "\x0a\x00", 2), ASQ_EPROTO); /* no number */
-    ck_assert_int_eq(read_all((const uint8_t *) "\x0a\x04\x08\x01\x10\x09", 6), ASQ_EPROTO);
+    ck_assert_int_eq(read_all((const uint8_t *) "\x0a\x04\x08\x01\x10\x0a", 6), ASQ_EPROTO);
     ck_assert_int_eq(read_all((const uint8_t *) "\x0a\x04\x08\x01\x28\x02", 6), ASQ_EPROTO);
     ck_assert_int_eq(read_all((const uint8_t *) "rubbish", 7), ASQ_EPROTO);
 }
