@@ -175,6 +175,7 @@ test('timers are listed as they are, fire, and are found by their names', page =
     check(await page.evaluate(() => window.hacked === undefined && !document.querySelector('main script, main img')), 'a name became more than text');
     const agent = page.getByRole('searchbox', { name: 'Agent' });
     await agent.fill('many-');
+    await row('c-1 often').waitFor({ state: 'detached' }); // the search has begun
     await page.getByText('100 shown.').waitFor();
     await page.getByRole('button', { name: 'Show more' }).click();
     await page.getByText('200 shown.').waitFor();

@@ -138,7 +138,6 @@ export default {
             again();
         };
         prefix.oninput = name.oninput = later(changed);
-        ctx.on(kind => { if (kind === 'overview' && rows?.length) draw(); }); // times pass
         draw();
     },
 };
