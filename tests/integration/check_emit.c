@@ -697,6 +697,7 @@ START_TEST(foreign_entries_are_passed_over_and_told)
 {
     asq_result *r = begin("run", "e:1 g e:2");
     char *key = stream_of(r);
+    char *out = malloc(TEXT);
     redisReply *last;
     unsigned long long run;
 
@@ -707,7 +708,12 @@ START_TEST(foreign_entries_are_passed_over_and_told)
     freeReplyObject(last);
     sup_redis_do(redis, "XADD %s %llu-9 v garbage", key, run);
     touch(gate);
-    expect(r, "missed:8 missed:1 end"); /* the worker's next entries seem to be there already */
+    /* The worker's next entries seem to be there already. A call that has ended by then tells how
+     * many there are, and nothing more is read. */
+    ok(read_to_end(r, out));
+    if (strcmp(out, "missed:8 end") != 0)
+        ck_assert_str_eq(out, "missed:8 missed:1 end");
+    free(out);
     free(key);
     asq_result_free(r);
 }
