@@ -16,9 +16,9 @@ run 0 "$as_ctl" top --batch 1
 expect "$out" '^as-ctl top  default '
 expect "$out" '^running 0  parked 0  waiting 0$'
 expect "$out" '^workers 0 alive'
-start one "$as_worker" --agent-dir "$agent_dir" --id one --lease-time 3s
+start one "$as_worker" --agent-dir "$agent_dir" --id one --unload-after 0 --lease-time 3s
 wait_ready "$pid" one
-start two "$as_worker" --agent-dir "$agent_dir" --id two --lease-time 3s
+start two "$as_worker" --agent-dir "$agent_dir" --id two --unload-after 0 --lease-time 3s
 two=$pid
 wait_ready "$two" two
 for agent in quick slow fragile asleep; do
