@@ -8,13 +8,13 @@
 
 enum { HANG_MS = 3600000 };
 
-/* hang(): parked until it is cancelled. */
+/* hang(): parked until it is cancelled; a sleep of the context would be unloaded. */
 static int hang(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     (void) self;
     (void) args;
     (void) ret;
-    return asq_ctx_sleep(ctx, HANG_MS);
+    return asq_sleep(asq_ctx_handle(ctx), HANG_MS);
 }
 
 static int touch(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
