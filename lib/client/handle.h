@@ -48,7 +48,7 @@ struct asq__signal_wait {
     size_t recorded; /* bytes of the record */
 };
 
-/* What became of an attempt to settle a promise. */
+/* Outcome of an attempt to settle a promise. */
 enum asq__settled {
     ASQ__SETTLED,       /* by it, now or by an earlier attempt of the same token */
     ASQ__SETTLED_OTHER, /* by another one, before it */

@@ -44,7 +44,7 @@ int asq__settle_reply(const redisReply *reply, enum asq__settled *ret);
 
 enum asq__promise_state { ASQ__PROMISE_NONE, ASQ__PROMISE_OPEN, ASQ__PROMISE_SETTLED };
 
-/* What a promise was settled to. Anybody may have written it: what cannot be read is a rejection.
+/* Outcome of a promise. Anybody may have written it: what cannot be read is a rejection.
  * */
 struct asq__promise_outcome {
     int code;             /* 0: resolved */

@@ -10,7 +10,7 @@
 -- include beats_index.lua
 local LONGEST = 512
 local FORMER = { 'client', 'host', 'pid', 'beat', 'stopping' }
--- What others decide by; the beat only counts.
+-- Fields that others decide by; the beat only counts.
 local DECIDES = { 'client', 'host', 'pid', 'stopping', 'id', 'capacity', 'lease_time_ms', 'knows' }
 local id, client, hash, beats, changes = ARGV[1], ARGV[2], KEYS[2], KEYS[3], KEYS[4]
 

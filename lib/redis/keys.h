@@ -61,7 +61,7 @@ size_t asq__keys_signals(const struct asq__keys *k, uint32_t partition, const ch
 /* Values that a call has emitted. */
 size_t asq__keys_emitted(const struct asq__keys *k, uint32_t partition, const char *call,
                          char *out);
-/* What is known of a promise; id: its id, as text. Under the id of a call: the ids of the promises
+/* Facts of a promise; id: its id, as text. Under the id of a call: the ids of the promises
  * that it has made. */
 size_t asq__keys_promise(const struct asq__keys *k, uint32_t partition, const char *id, char *out);
 /* batch: 16 bytes. */

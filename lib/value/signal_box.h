@@ -37,7 +37,7 @@ struct asq__signal_box {
     size_t written; /* bytes of the string in Redis */
 };
 
-/* What becomes of the string. */
+/* Fate of the string. */
 enum asq__signals_change {
     ASQ__SIGNALS_APPEND = 'a',
     ASQ__SIGNALS_REPLACE = 'r',

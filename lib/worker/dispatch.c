@@ -443,7 +443,7 @@ static bool hears_signals(const struct asq__actor *a)
 bool asq__dispatch_hears_signals(const struct asq__partition *p, const char *agent)
 {
     const struct asq__actor *a = asq__actors_find(&p->actors, agent, strlen(agent));
-    /* Those that are queued come first. */
+    /* Queued signals come first. */
     return a && hears_signals(a) && !(a->calls && a->calls->has_signals);
 }
 

@@ -88,7 +88,7 @@ static void hash_key(const struct asq__heartbeat *hb, char key[ASQ__KEY_MAX])
     asq__keys_worker(asq__redis_keys(hb->w->redis), hb->w->config.id, key);
 }
 
-/* What beat.lua answers; what the hash had; the commands of a heartbeat. */
+/* Answer of beat.lua; fields that the hash had; the commands of a heartbeat. */
 enum { BEAT_HAD, BEAT_WRITTEN, BEAT_PARTS, BEAT_STOP, BEAT_NEWS, BEAT_ANSWERS };
 enum { HAD_CLIENT, HAD_HOST, HAD_PID, HAD_HEARTBEAT, HAD_STOPPING, HAD };
 enum { PART_HASH, PART_EXPIRE, PART_LIST, PART_BEATS, PART_CHANGES, PARTS };

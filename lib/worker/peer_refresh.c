@@ -40,7 +40,7 @@ enum {
 };
 #define MOST_MS 1e15 /* no time of Redis is later */
 
-/* What peers.lua answers. */
+/* Answer of peers.lua. */
 enum { TIME, OWN_BEAT, IS_ALL, IDS, TIMES, ANSWERS };
 
 static const char *const peer_fields[ASQ__PEER_FIELDS] = { [ASQ__PEER_HEARTBEAT] = "beat",

@@ -253,7 +253,7 @@ START_TEST(what_is_kept_is_bounded)
 }
 END_TEST
 
-/* What each of a thousand survivors asks must not grow with the deaths that are kept. */
+/* A question of each of a thousand survivors must not grow with the deaths that are kept. */
 START_TEST(who_is_not_the_first_has_few_fields_read)
 {
     begin();

@@ -674,7 +674,7 @@ START_TEST(a_retried_attempt_is_the_same_one)
 }
 END_TEST
 
-/* What the documentation has people do, without as-ctl. */
+/* Recipes of the documentation, without as-ctl. */
 START_TEST(plain_commands_settle_a_promise)
 {
     static const struct {

@@ -49,7 +49,7 @@ struct asq__series {
 struct asq__timed {
     int64_t *ended_ns; /* of each run */
     size_t n, room;
-    /* Those of one series that follow each other, by the first of them. */
+    /* Runs of one series that follow each other, by the first of them. */
     struct asq__timed_part {
         struct asq__series *series;
         size_t first;
