@@ -196,7 +196,7 @@ END_TEST
 
 START_TEST(a_call_that_comes_from_it_loads_it)
 {
-    asq_result *r = begin("b:%s u:5 z:%d", asq_agent_id(peer), HOUR_MS);
+    asq_result *r = begin("u:5 b:%s z:%d", asq_agent_id(peer), HOUR_MS);
 
     wait_until_unloaded();
     touch(walker_gate);

@@ -1123,14 +1123,15 @@ static int poison_block_until(asq_ctx *ctx, void *self, const asq_value *args, a
     return rc;
 }
 
-/* wait(ms[, file]): does as block, but parked. */
+/* wait(ms[, file]): does as block, but parked. Its sleep is not durable, so that the run is never unloaded. */
 static int poison_wait(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t ms, runs;
     int rc;
 
     (void) self;
-    if ((rc = poison_begin(ctx, args, &ms, &runs)) < 0 || (rc = asq_ctx_sleep(ctx, ms)) < 0)
+    if ((rc = poison_begin(ctx, args, &ms, &runs)) < 0 ||
+        (rc = asq_sleep(asq_ctx_handle(ctx), ms)) < 0)
         return rc;
     *ret = asq_value_int(runs);
     return 0;
