@@ -5,12 +5,16 @@
 
 #include <string.h>
 
-static const char *const step_names[] = { "call", "async", "send", "each",   "broadcast",
-                                          "wait", "all",   "any",  "cancel", "sleep",
-                                          "add",  "fail",  "once" };
+static const char *const step_names[] = { "call",  "async", "send",   "each",    "broadcast",
+                                          "wait",  "all",   "any",    "cancel",  "sleep",
+                                          "add",   "fail",  "once",   "promise", "settle",
+                                          "await", "early", "signal", "hear",    "emit" };
 static const char *const method_names[] = { "run", "run_inline", "look" };
 static const char *const shape_names[] = { "sequential", "ordered", "wild" };
 static const char *const all_names[] = { "wait_all", "gather", "group" };
+static const char *const await_names[] = { "asq_result_wait", "asq_ctx_wait",
+                                           "asq_ctx_wait with a limit", "asq_wait_any" };
+static const char *const hear_names[] = { "any time", "a long time", "" };
 static const char *const once_names[] = { "a step", "a step, waited for", "a random number" };
 
 const char *step_name(enum step_kind kind)
@@ -173,12 +177,23 @@ static int make_node(struct maker *m, int caller, const struct place *from, enum
     return id;
 }
 
-/* Returns the call of a slot. */
-static struct step *step_of_slot(struct node *n, int slot)
+const struct step *graph_step_of_slot(const struct node *n, int slot)
 {
     for (size_t i = 0; i < n->nsteps; i++)
-        if (n->steps[i].kind == STEP_ASYNC && n->steps[i].slot == slot)
+        if ((n->steps[i].kind == STEP_ASYNC || n->steps[i].kind == STEP_PROMISE) &&
+            n->steps[i].slot == slot)
             return &n->steps[i];
+    return NULL;
+}
+
+struct step *graph_step_that_calls(struct graph *g, int id)
+{
+    struct node *caller = &g->nodes[g->nodes[id].caller];
+
+    for (size_t i = 0; i < caller->nsteps; i++)
+        for (size_t k = 0; k < caller->steps[i].nkids; k++)
+            if (caller->steps[i].kids[k] == id)
+                return &caller->steps[i];
     return NULL;
 }
 
@@ -188,7 +203,7 @@ static struct step *add_step(struct node *n, enum step_kind kind)
 
     memset(s, 0, sizeof *s);
     s->kind = kind;
-    s->slot = -1;
+    s->slot = s->gives = SLOT_NONE;
     return s;
 }
 
@@ -199,7 +214,7 @@ static int pick_inputs(struct maker *m, struct node *n, int nslots, struct step 
 
     while (s->ninputs < GRAPH_INPUTS && nslots && (s->ninputs == 0 || dice_percent(&m->dice, 30))) {
         int slot = dice_below(&m->dice, nslots);
-        const struct step *of = step_of_slot(n, slot);
+        const struct step *of = graph_step_of_slot(n, slot);
         if (of->detached)
             break;
         s->inputs[s->ninputs++] = slot;
@@ -263,7 +278,7 @@ static void make_cancel(struct maker *m, struct node *n, int nslots)
     int slot = dice_below(&m->dice, nslots);
 
     add_step(n, STEP_CANCEL)->slot = slot;
-    m->g->nodes[step_of_slot(n, slot)->kids[0]].cancelled = true;
+    m->g->nodes[graph_step_of_slot(n, slot)->kids[0]].cancelled = true;
     m->g->ends_early = true;
 }
 
@@ -276,12 +291,12 @@ static void fill(struct maker *m, int id, const struct place *at)
     int want = at->depth <= 0 ? 0 : dice_below(&m->dice, 6), nslots = 0;
     bool sequential = is_sequential(m), joined = true;
 
-    for (int i = 0; i < want && n->nsteps < GRAPH_STEPS - 3; i++) {
+    for (int i = 0; i < want && n->nsteps < GRAPH_MADE_STEPS - 3; i++) {
         int roll = dice_below(&m->dice, 100);
         if (roll < 30 || (sequential && roll < 85)) {
             make_calls(m, id, at, STEP_CALL, &nslots);
         } else if (roll < 62 && !sequential) {
-            if (nslots < GRAPH_SLOTS && make_calls(m, id, at, STEP_ASYNC, &nslots))
+            if (nslots < GRAPH_MADE_SLOTS && make_calls(m, id, at, STEP_ASYNC, &nslots))
                 joined = false;
         } else if (roll < 68 && !sequential) {
             make_calls(m, id, at, STEP_SEND, &nslots);
@@ -291,7 +306,7 @@ static void fill(struct maker *m, int id, const struct place *at)
             make_calls(m, id, at, STEP_BROADCAST, &nslots);
         } else if (roll < 86 && nslots) {
             int slot = dice_below(&m->dice, nslots);
-            if (!step_of_slot(n, slot)->detached) {
+            if (!graph_step_of_slot(n, slot)->detached) {
                 struct step *s = add_step(n, STEP_WAIT);
                 s->slot = slot;
                 s->must = dice_percent(&m->dice, 30);
@@ -327,7 +342,8 @@ static void fill_program(struct maker *m, int depth)
 
     n->caller = -1;
     g->nnodes = 1;
-    for (int i = 0; i < roots && nslots < GRAPH_SLOTS && n->nsteps < GRAPH_STEPS - 3; i++) {
+    for (int i = 0; i < roots && nslots < GRAPH_MADE_SLOTS && n->nsteps < GRAPH_MADE_STEPS - 3;
+         i++) {
         int share = m->budget; /* each call leaves some nodes for the next one */
         m->budget = i + 1 < roots ? (share + 1) / 2 : share;
         share -= m->budget;
@@ -339,14 +355,15 @@ static void fill_program(struct maker *m, int depth)
             n->steps[n->nsteps - 1].detached = false;
         if (is_sequential(m))
             add_step(n, STEP_ALL);
-        else if (nslots && m->cancels && n->nsteps < GRAPH_STEPS - 3 && dice_percent(&m->dice, 15))
+        else if (nslots && m->cancels && n->nsteps < GRAPH_MADE_STEPS - 3 &&
+                 dice_percent(&m->dice, 15))
             make_cancel(m, n, nslots);
     }
     if (!is_sequential(m))
         add_step(n, STEP_ALL);
 }
 
-void graph_make(struct graph *g, uint64_t seed, int depth, enum graph_shape shape)
+void graph_make(struct graph *g, uint64_t seed, int depth, enum graph_shape shape, int durable)
 {
     struct maker m = { .g = g, .dice = { seed } };
     int roll = dice_below(&m.dice, 100);
@@ -368,6 +385,7 @@ void graph_make(struct graph *g, uint64_t seed, int depth, enum graph_shape shap
         m.deadlines = m.cancels = false;
     m.budget = 3 + dice_below(&m.dice, dice_percent(&m.dice, 20) ? GRAPH_NODES - 4 : 20);
     fill_program(&m, depth ? depth : 1 + dice_below(&m.dice, 7));
+    graph_add_durable(g, durable);
     snprintf(g->prefix, sizeof g->prefix, "g%llx", (unsigned long long) seed);
 }
 
@@ -383,6 +401,10 @@ static asq_value *step_value(const struct graph *g, const struct step *s)
 {
     asq_value *inputs = asq_value_list(), *kids = asq_value_list();
     int rc = inputs && kids ? 0 : ASQ_ENOMEM;
+    char id[64] = "";
+
+    if (s->kind == STEP_SIGNAL)
+        graph_agent_id(g, g->nodes[s->node].agents[0], id);
 
     for (size_t i = 0; i < s->ninputs && rc == 0; i++)
         rc = asq_list_append(inputs, asq_value_int(s->inputs[i]));
@@ -393,8 +415,9 @@ static asq_value *step_value(const struct graph *g, const struct step *s)
         asq_value_free(kids);
         return NULL;
     }
-    return asq_pack("[i, b, b, i, i, i, i, o, o]", (int) s->kind, s->must, s->detached, s->slot,
-                    s->how, s->code, s->ms, inputs, kids);
+    return asq_pack("[i, b, b, i, i, i, i, o, o, [i, b, i, i, i, i, s]]", (int) s->kind, s->must,
+                    s->detached, s->slot, s->how, s->code, s->ms, inputs, kids, s->gives, s->reads,
+                    s->node, s->n, s->first, s->bytes, id);
 }
 
 asq_value *graph_value(const struct graph *g, int node)
@@ -413,8 +436,8 @@ asq_value *graph_value(const struct graph *g, int node)
         asq_value_free(steps);
         return NULL;
     }
-    return asq_pack("[o, s, i, i, [i, i, o]]", agents, node_method_name(n->method), n->deadline_ms,
-                    n->flaky, node, n->flaky, steps);
+    return asq_pack("[o, s, i, i, [i, i, i, o]]", agents, node_method_name(n->method),
+                    n->deadline_ms, n->flaky, node, n->flaky, n->emits, steps);
 }
 
 /* ---- printing ---- */
@@ -433,8 +456,28 @@ static void print_node(const struct graph *g, int id, int indent, FILE *out)
             fprintf(out, " (never waited for)");
         else if (s->slot >= 0)
             fprintf(out, " $%d", s->slot);
-        if (s->kind == STEP_SLEEP)
+        else if (s->slot == SLOT_GIVEN)
+            fprintf(out, " the given one");
+        if (s->kind == STEP_SLEEP || s->kind == STEP_EARLY)
             fprintf(out, " %d ms", s->ms);
+        if (s->kind == STEP_SETTLE)
+            fprintf(out, ": %s%s%s", s->how & SETTLE_REJECT ? "reject" : "resolve",
+                    s->how & SETTLE_LATE ? ", perhaps too late" : "",
+                    s->how & SETTLE_TWICE ? ", twice" : "");
+        if (s->kind == STEP_AWAIT)
+            fprintf(out, " by %s", await_names[s->how]);
+        if (s->kind == STEP_HEAR)
+            fprintf(out, " within %s %d ms", hear_names[s->how], s->ms);
+        if (s->kind == STEP_SIGNAL)
+            fprintf(out, " #%d, %d from %d on", s->node, s->n, s->first);
+        if (s->kind == STEP_EMIT)
+            fprintf(out, " %d of %d bytes", s->n, s->bytes);
+        if (s->gives == SLOT_GIVEN)
+            fprintf(out, ", gives the given promise on");
+        else if (s->gives != SLOT_NONE)
+            fprintf(out, ", gives promise $%d", s->gives);
+        if (s->reads)
+            fprintf(out, ", reads");
         if (s->kind == STEP_FAIL)
             fprintf(out, " with %d", ASQ_EUSER(s->code));
         if (s->kind == STEP_EACH)
@@ -454,6 +497,8 @@ static void print_node(const struct graph *g, int id, int indent, FILE *out)
                 fprintf(out, ", within %d ms", kid->deadline_ms);
             if (kid->flaky)
                 fprintf(out, ", fails %d times", kid->flaky);
+            if (kid->emits)
+                fprintf(out, ", begins with %d emits", kid->emits);
             fprintf(out, "\n");
             print_node(g, s->kids[k], indent + 4, out);
         }

@@ -24,9 +24,11 @@
 enum {
     GRAPH_AGENTS = 8,
     GRAPH_NODES = 96,
-    GRAPH_STEPS = 10,
+    GRAPH_STEPS = 28,
+    GRAPH_MADE_STEPS = 10, /* without those of graph_durable.c */
     GRAPH_KIDS = 4,
-    GRAPH_SLOTS = 6,
+    GRAPH_SLOTS = 16,
+    GRAPH_MADE_SLOTS = 6, /* without those of graph_durable.c */
     GRAPH_INPUTS = 2,
     GRAPH_MAX_DEPTH = 10
 };
@@ -35,6 +37,8 @@ enum graph_shape { GRAPH_SEQ, GRAPH_ORDERED, GRAPH_WILD, GRAPH_ANY_SHAPE };
 
 /* Codes with which methods fail on purpose, as ASQ_EUSER(n). */
 enum { GRAPH_FLAKY_CODE = 9, GRAPH_FIRST_CODE = 100 };
+/* Code with which promises are rejected, as ASQ_EUSER(n). */
+enum { GRAPH_REJECTED_CODE = 8 };
 
 enum step_kind {
     STEP_CALL,      /* a call that is waited for */
@@ -49,11 +53,25 @@ enum step_kind {
     STEP_SLEEP,
     STEP_ADD,
     STEP_FAIL,
-    STEP_ONCE /* a durable step, whose random value is in all later calls; `how`: the way */
+    STEP_ONCE,    /* a durable step, whose random value is in all later calls; `how`: the way */
+    STEP_PROMISE, /* makes a promise, remembered in a slot */
+    STEP_SETTLE,  /* settles a slot's promise, or the given one; `how`: the way */
+    STEP_AWAIT,   /* waits for a slot's promise, or the given one; `how`: the way */
+    STEP_EARLY,   /* waits for a slot's promise that nobody has settled, for `ms` */
+    STEP_SIGNAL,  /* sends signals to the agent of the node that hears them */
+    STEP_HEAR,    /* waits for a signal to the node; `how`: the way */
+    STEP_EMIT     /* emits values */
 };
 
 enum { ALL_WAIT, ALL_GATHER, ALL_GROUP, ALL_WAYS };
 enum { ONCE_STEP, ONCE_WAIT, ONCE_RANDOM, ONCE_WAYS };
+/* SETTLE_LATE: also tries when the call that was to settle it may have failed; else it is too
+ * late. */
+enum { SETTLE_RESOLVE = 0, SETTLE_REJECT = 1, SETTLE_LATE = 2, SETTLE_TWICE = 4 };
+enum { AWAIT_RESULT, AWAIT_CTX, AWAIT_LIMIT, AWAIT_ANY, AWAIT_WAYS };
+enum { HEAR_FOREVER, HEAR_LIMIT, HEAR_FOR_MS, HEAR_WAYS };
+/* Slots of promises: that whose id the node was given by its caller, or none. */
+enum { SLOT_NONE = -1, SLOT_GIVEN = -2 };
 
 struct step {
     enum step_kind kind;
@@ -64,6 +82,12 @@ struct step {
     int how;
     int code;
     int ms;
+    int gives;  /* a calling step: the slot of the promise whose id the called node is given */
+    bool reads; /* STEP_CALL, STEP_ASYNC: reads what the call emits */
+    int node;   /* STEP_SIGNAL, STEP_HEAR: who hears */
+    int n;      /* STEP_SIGNAL, STEP_EMIT: how many */
+    int first;  /* STEP_SIGNAL: the number of the first */
+    int bytes;  /* STEP_EMIT: the length of each, roughly */
     size_t nkids, ninputs;
     int kids[GRAPH_KIDS];     /* nodes */
     int inputs[GRAPH_INPUTS]; /* slots, given as futures */
@@ -85,6 +109,7 @@ struct node {
     bool tight;      /* whether the deadline may pass */
     /* Number of runs that fail first; the call has a retry policy. */
     int flaky;
+    int emits;      /* values that each run emits before it may fail so */
     bool cancelled; /* whether another step cancels it */
     size_t nsteps;
     struct step steps[GRAPH_STEPS];
@@ -100,8 +125,12 @@ struct graph {
     struct node nodes[GRAPH_NODES];
 };
 
-/* Makes a graph. depth: of calls; 0: by the seed. */
-void graph_make(struct graph *g, uint64_t seed, int depth, enum graph_shape shape);
+/* Makes a graph. depth: of calls; 0: by the seed. durable: share of graphs that get steps of
+ * graph_durable.c, in percent. */
+void graph_make(struct graph *g, uint64_t seed, int depth, enum graph_shape shape, int durable);
+/* Adds promises, signals, emits and long sleeps to a graph, by dice of their own: a seed gives the
+ * same graph as before, with these steps in addition. */
+void graph_add_durable(struct graph *g, int percent);
 void graph_print(const struct graph *g, FILE *out);
 
 /* Writes the id of an agent; `id` has room for 64 bytes. */
@@ -121,6 +150,10 @@ static inline bool step_calls(enum step_kind kind)
 {
     return kind <= STEP_BROADCAST;
 }
+/* Returns the step that has filled a slot: a call, or a promise. NULL: none. */
+const struct step *graph_step_of_slot(const struct node *n, int slot);
+/* Returns the step that calls a node; its caller is nodes[nodes[id].caller]. */
+struct step *graph_step_that_calls(struct graph *g, int id);
 const char *step_name(enum step_kind kind);
 const char *node_method_name(enum node_method method);
 

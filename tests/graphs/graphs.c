@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HANG_MS = 240000, MAX_AT_ONCE = 1024 };
+enum { HANG_MS = 240000, MAX_AT_ONCE = 1024, DURABLE_PERCENT = 50 };
 
 struct options {
     uint64_t seed, graphs, again;
-    int depth, at_once;
+    int depth, at_once, durable;
     size_t workers;
     enum graph_shape shape;
     bool verbose, kill, keep_going;
@@ -33,7 +33,7 @@ struct job {
 static const char usage[] =
     "usage: graphs [--seed N] [--graphs N] [--depth D] [--shape sequential|ordered|wild]\n"
     "              [--workers K] [--at-once N] [--kill] [--keep-going] [--verbose]\n"
-    "              [--again N]\n";
+    "              [--again N] [--durable PERCENT]\n";
 
 static void give_up(const char *what)
 {
@@ -54,20 +54,21 @@ static unsigned long long number(const char *text, unsigned long long least,
 
 static struct options parse(int argc, char **argv)
 {
-    static const struct option names[] = { { "seed", required_argument, NULL, 's' },
-                                           { "graphs", required_argument, NULL, 'n' },
-                                           { "depth", required_argument, NULL, 'd' },
-                                           { "shape", required_argument, NULL, 'p' },
-                                           { "workers", required_argument, NULL, 'w' },
-                                           { "at-once", required_argument, NULL, 'a' },
-                                           { "kill", no_argument, NULL, 'k' },
-                                           { "keep-going", no_argument, NULL, 'g' },
-                                           { "verbose", no_argument, NULL, 'v' },
-                                           { "again", required_argument, NULL, 'r' },
-                                           { NULL, 0, NULL, 0 } };
-    struct options o = {
-        .seed = 1, .graphs = 150, .again = 1, .at_once = 32, .workers = 2, .shape = GRAPH_ANY_SHAPE
+    static const struct option names[] = {
+        { "seed", required_argument, NULL, 's' },    { "graphs", required_argument, NULL, 'n' },
+        { "depth", required_argument, NULL, 'd' },   { "shape", required_argument, NULL, 'p' },
+        { "workers", required_argument, NULL, 'w' }, { "at-once", required_argument, NULL, 'a' },
+        { "kill", no_argument, NULL, 'k' },          { "keep-going", no_argument, NULL, 'g' },
+        { "verbose", no_argument, NULL, 'v' },       { "again", required_argument, NULL, 'r' },
+        { "durable", required_argument, NULL, 'u' }, { NULL, 0, NULL, 0 }
     };
+    struct options o = { .seed = 1,
+                         .graphs = 150,
+                         .again = 1,
+                         .at_once = 32,
+                         .workers = 2,
+                         .shape = GRAPH_ANY_SHAPE,
+                         .durable = DURABLE_PERCENT };
     int c;
 
     while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -83,6 +84,7 @@ static struct options parse(int argc, char **argv)
         case 'k': o.kill = true; break;
         case 'g': o.keep_going = true; break;
         case 'r': o.again = number(optarg, 1, UINT64_MAX); break;
+        case 'u': o.durable = (int) number(optarg, 0, 100); break;
         case 'v': o.verbose = true; break;
         default: fputs(usage, stderr); exit(2);
         }
@@ -147,6 +149,8 @@ static void report(const struct options *o, const struct job *j, const char *wha
            o->kill ? " --kill" : "");
     if (o->depth)
         printf(" --depth %d", o->depth);
+    if (o->durable != DURABLE_PERCENT)
+        printf(" --durable %d", o->durable);
     if (o->shape != GRAPH_ANY_SHAPE)
         printf(" --shape %s", o->shape == GRAPH_SEQ       ? "sequential"
                               : o->shape == GRAPH_ORDERED ? "ordered"
@@ -164,7 +168,7 @@ static bool begin(const struct options *o, struct job *j, uint64_t index, asq *h
     asq *local_h;
     struct play *local;
 
-    graph_make(&j->graph, o->seed + index / o->again, o->depth, o->shape);
+    graph_make(&j->graph, o->seed + index / o->again, o->depth, o->shape, o->durable);
     snprintf(j->graph.prefix, sizeof j->graph.prefix, "g%llx-%llx",
              (unsigned long long) j->graph.seed, (unsigned long long) (index % o->again));
     if (o->verbose)
@@ -297,11 +301,14 @@ int main(int argc, char **argv)
     r.h = open_handle(sup_redis_url(redis));
     begun_ms = sup_now_ms();
     run_all(&r);
-    printf("%llu graphs from seed %llu, %llu calls in %.1f s; %llu deadlocks, %llu deadlines, "
-           "%llu cancels, %llu interrupts; %llu mismatches\n",
-           r.figures.graphs, (unsigned long long) r.o.seed, r.figures.calls,
-           (double) (sup_now_ms() - begun_ms) / 1000, r.figures.deadlocks, r.figures.deadlines,
-           r.figures.cancels, r.figures.interrupts, r.figures.mismatches);
+    printf(
+        "%llu graphs from seed %llu, %llu calls in %.1f s; %llu deadlocks, %llu deadlines, "
+        "%llu cancels, %llu interrupts, %llu promises, %llu signals, %llu emits, %llu begun again; "
+        "%llu mismatches\n",
+        r.figures.graphs, (unsigned long long) r.o.seed, r.figures.calls,
+        (double) (sup_now_ms() - begun_ms) / 1000, r.figures.deadlocks, r.figures.deadlines,
+        r.figures.cancels, r.figures.interrupts, r.figures.promises, r.figures.signals,
+        r.figures.emits, r.figures.agains, r.figures.mismatches);
     asq_close(r.h);
     if (!workers_stop(r.workers) && !r.figures.mismatches) {
         puts("# FAILED: a worker did not end in order");

@@ -15,7 +15,7 @@
 #include <string.h>
 
 enum phase { CALLS, LOGS, REST, LOGS_AGAIN, ENDED };
-enum { READ_AGAIN_MS = 20 };
+enum { READ_AGAIN_MS = 20, READ_EMITS_MS = 5 };
 
 struct play {
     const struct graph *g;
@@ -28,6 +28,11 @@ struct play {
     asq_result *results[GRAPH_STEPS]; /* by the step of the program */
     asq_result *logs[GRAPH_AGENTS];
     asq_value *outcomes;
+    /* Values that calls have emitted, by the step of the program. */
+    asq_value *seen[GRAPH_STEPS];
+    asq_result *readers[GRAPH_STEPS]; /* others than results */
+    bool read[GRAPH_STEPS];
+    unsigned long long agains;
     int64_t rest_ms, not_before_ms, since_ms;
     char why[700];
 };
@@ -61,8 +66,11 @@ void play_free(struct play *p)
         asq_agent_free(p->agents[i]);
         asq_result_free(p->logs[i]);
     }
-    for (int i = 0; i < GRAPH_STEPS; i++)
+    for (int i = 0; i < GRAPH_STEPS; i++) {
         asq_result_free(p->results[i]);
+        asq_result_free(p->readers[i]);
+        asq_value_free(p->seen[i]);
+    }
     asq_value_free(p->outcomes);
     check_free(p->check);
     free(p);
@@ -104,11 +112,42 @@ static int make_call(struct play *p, const struct step *s)
 
     for (size_t i = 0; i < s->ninputs; i++)
         inputs[i] = result_of_slot(p, s->inputs[i]);
-    rc = call ? node_call(p->h, call, 0, inputs, s->ninputs, ret) : ASQ_ENOMEM;
+    rc = call ? node_call(p->h, call, 0, "", inputs, s->ninputs, ret) : ASQ_ENOMEM;
     asq_value_free(call);
     if (rc == ASQ_EINPUT && s->kind == STEP_SEND)
         rc = 0;
+    if (rc == 0 && ret && s->reads && (p->g->seed + p->step) % 2)
+        rc = asq_result_attach(p->h, asq_result_id(*ret), &p->readers[p->step]);
     return rc < 0 || !ret ? rc : expect(p, *ret);
+}
+
+/* Reads what calls emit, by their result or by their id. True: all is there. */
+static bool read_emits(struct play *p, int *ret_rc)
+{
+    const struct node *n = &p->g->nodes[0];
+    bool all = true;
+
+    *ret_rc = 0;
+    for (size_t i = 0; i < p->step && *ret_rc == 0; i++) {
+        if (!n->steps[i].reads || p->read[i])
+            continue;
+        if (!p->seen[i])
+            p->seen[i] = asq_value_list();
+        *ret_rc = node_read(p->readers[i] ? p->readers[i] : p->results[i], n->steps[i].kids[0],
+                            &p->seen[i], 0, &p->read[i], &p->agains);
+        if (p->read[i])
+            p->since_ms = sup_now_ms();
+        all &= p->read[i];
+    }
+    return all;
+}
+
+static int send_signals(struct play *p, const struct step *s)
+{
+    char id[64];
+
+    graph_agent_id(p->g, p->g->nodes[s->node].agents[0], id);
+    return node_signal(p->h, id, s->node, s->first, s->n);
 }
 
 static int create_agents(struct play *p)
@@ -132,12 +171,22 @@ static enum play_state go_on_calling(struct play *p)
             rc = make_call(p, s);
         else if (s->kind == STEP_CANCEL)
             rc = asq_result_cancel(result_of_slot(p, s->slot));
+        else if (s->kind == STEP_SIGNAL)
+            rc = send_signals(p, s);
         else if (s->kind == STEP_ALL && p->pending)
             return PLAY_GOES_ON;
     }
+    if (rc == 0 && !read_emits(p, &rc) && rc == 0) {
+        p->not_before_ms = sup_now_ms() + READ_EMITS_MS;
+        return PLAY_GOES_ON;
+    }
     if (rc < 0)
         return fail(p, asq_error_name(rc), asq_errmsg(p->h));
-    p->outcomes = asq_pack("[i, [], []]", 0);
+    p->outcomes = asq_pack("[i, [], [], []]", 0);
+    for (size_t i = 0; i < n->nsteps; i++) {
+        asq_list_append(asq_list_at(p->outcomes, 3), p->seen[i] ? p->seen[i] : asq_value_null());
+        p->seen[i] = NULL;
+    }
     for (size_t i = 0; i < n->nsteps; i++)
         if (step_calls(n->steps[i].kind))
             asq_list_append(asq_list_at(p->outcomes, 2),
@@ -203,6 +252,12 @@ static enum play_state end(struct play *p)
 enum play_state play_go_on(struct play *p)
 {
     enum play_state state = PLAY_GOES_ON;
+    int rc = 0;
+
+    if (p->phase == CALLS && p->pending) /* readers see a call's runs while it runs */
+        read_emits(p, &rc);
+    if (rc < 0)
+        return fail(p, asq_error_name(rc), asq_errmsg(p->h));
 
     while (state == PLAY_GOES_ON && p->pending == 0 && sup_now_ms() >= p->not_before_ms) {
         if (p->phase == CALLS) {
@@ -258,4 +313,5 @@ void play_print(const struct play *p, const char *name, FILE *out)
 void play_count(const struct play *p, struct figures *f)
 {
     check_count(p->check, f);
+    f->agains += p->agains;
 }

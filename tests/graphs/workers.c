@@ -13,11 +13,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { UNLOAD_MS = 20 };
+
 struct workers {
     const char *url;
     size_t n;
     bool killed;
     uint32_t capacity[MAX_WORKERS];
+    int64_t unload_after_ms[MAX_WORKERS];
     pid_t pid[MAX_WORKERS]; /* pids of the supervisors, each the leader of a group */
 };
 
@@ -36,6 +39,7 @@ static void run(const struct workers *w, size_t i)
 
     options.url = sup_url_as(w->url, "worker");
     options.capacity = w->capacity[i];
+    options.unload_after_ms = w->unload_after_ms[i];
     options.log = print;
     options.log_level = ASQ_LOG_ERROR;
     if (w->killed) {
@@ -84,6 +88,7 @@ struct workers *workers_start(const char *url, size_t n, bool killed, uint64_t d
     w->killed = killed;
     for (size_t i = 0; i < n; i++) {
         w->capacity[i] = 1 + (uint32_t) (dice % 4);
+        w->unload_after_ms[i] = i % 2 ? 0 : UNLOAD_MS;
         dice /= 4;
         start(w, i);
     }

@@ -12,7 +12,8 @@ enum { MAX_WORKERS = 8 };
 
 struct workers;
 
-/* Starts n workers with random capacities from 1 to 4. killed: their leases are short, for
+/* Starts n workers with random capacities from 1 to 4; every second one unloads calls that
+ * sleep for a second. killed: their leases are short, for
  * workers_kill. */
 struct workers *workers_start(const char *url, size_t n, bool killed, uint64_t dice);
 /* Sends SIGKILL to a process of one worker, whose supervisor starts another; or to the whole
