@@ -2,18 +2,21 @@
  * dist_server.c: a worker with its own classes compiled in. It does the work of as-worker in three
  * library calls.
  *
- *     cc -o dist_server dist_server.c web_agent.c ledger.c $(pkg-config --cflags --libs asqueue)
+ *     cc -o dist_server dist_server.c booking.c booking_desk.c web_agent.c ledger.c \
+ *         $(pkg-config --cflags --libs asqueue)
  *     dist_server [--id ID] [--processes N] [URL]
  *
  * URL: of a Redis (else ASQUEUE_URL, else redis://127.0.0.1:6379). Start the program on as many
  * hosts as you like; agents are spread over all of them. After SIGTERM or Ctrl-C it finishes
  * running calls, hands its agents over to the other workers, and ends.
  *
- * dist_main, rpc_example and web_search can be given the same URL. For web_search it needs libcurl:
+ * booking, dist_main, rpc_example and web_search can be given the same URL. For web_search it needs
+ * libcurl:
  *
- *     cc -o dist_server -DHAVE_LIBCURL dist_server.c web_agent.c ledger.c page_reader.c page_text.c \
- *         $(pkg-config --cflags --libs asqueue libcurl)
+ *     cc -o dist_server -DHAVE_LIBCURL dist_server.c booking.c booking_desk.c web_agent.c ledger.c \
+ *         page_reader.c page_text.c $(pkg-config --cflags --libs asqueue libcurl)
  */
+#include "booking.h"
 #include "ledger.h"
 #include "page_reader.h"
 #include "web_agent.h"
@@ -59,6 +62,8 @@ int main(int argc, char **argv)
     rc = asq_worker_register(worker, &web_agent_class);
     if (rc == 0)
         rc = asq_worker_register(worker, &ledger_class);
+    if (rc == 0)
+        rc = asq_worker_register(worker, &trip_class);
 #ifdef HAVE_LIBCURL
     if (rc == 0)
         rc = page_reader_init(); /* before threads are started */

@@ -95,6 +95,14 @@ END
     expect "$tmp/out" '^_forge: refused: .*_forge'
 }
 
+check_booking() {
+    expect "$tmp/out" '^Ada: booked: .*"payment":"payment for Ada"'
+    expect "$tmp/out" '^Ben: cancelled: .*"by":"hotel"'
+    expect "$tmp/out" '^flight: book Ada book Ben cancel Ben$'
+    expect "$tmp/out" '^hotel: book Ada$'
+    expect "$tmp/out" '^payment: book Ada$'
+}
+
 check_guess_two_thirds() { # N
     expect "$tmp/out" "^$1 agents created in [0-9.]+ s\$"
     expect_count "$tmp/out" "^round [12]: $1 guesses in [0-9.]+ s, average [0-9.]+, two thirds of it" 2
@@ -154,6 +162,12 @@ check_rpc_example
 child 0 "$examples/rpc_example" local:
 check_rpc_example
 
+echo "booking, child mode and local:"
+child 0 "$examples/booking"
+check_booking
+child 0 "$examples/booking" local:
+check_booking
+
 echo "guess_two_thirds, child mode and local:"
 child 0 "$examples/guess_two_thirds" -r 2
 check_guess_two_thirds 1000
@@ -191,6 +205,8 @@ wait_ready "$server" dist_server
 dist_main independent 0 "$examples/dist_main" "$redis_url"
 independent 0 "$examples/rpc_example" "$redis_url"
 check_rpc_example
+independent 0 "$examples/booking" "$redis_url"
+check_booking
 if [ -x "$examples/web_search" ]; then
     # shellcheck disable=SC2086
     independent 0 "$examples/web_search" -u "$redis_url" -t 15000 needle $pages
