@@ -373,6 +373,7 @@ typedef struct asq_options {
  *     rediss+sentinel://…                       the same over TLS, to Sentinels and master
  *     redis+cluster://[[user]:password@]host[:port][,host[:port]…][?ns=N]
  *                                               the same; the hosts are nodes of a Redis Cluster
+ *                                               (redis:// of one node leads there as well)
  *     rediss+cluster://…                        the same over TLS, to all nodes
  *     unix:/path[?db=D&ns=N&user=U&password=P]  the same over a Unix socket
  *     NULL                                      ASQUEUE_URL from the environment, else child:

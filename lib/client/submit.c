@@ -202,6 +202,8 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
         } else if (asq__reply_refusal(reply) == ASQ__REFUSED_SLOT) {
             asq__batch_enter(b, ASQ__BATCH_REFUSED);
             e->moves = e->moving[b->partition] = true;
+            if (!asq__redis_is_spread(e->redis))
+                asq__redis_refused_on(e->redis, b->partition, reply);
         } else if (asq__reply_is_transient(reply) || is_out_of_ids(reply) ||
                    ((b->resent || b->guard) && asq__reply_is_error(reply, "OOM"))) {
             /* Resend the batch before all later ones. A resent or a method's batch cannot be

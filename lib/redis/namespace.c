@@ -65,6 +65,8 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
     r->meta.reading = false;
     if (!reply)
         return;
+    if (!r->cluster && asq__reply_is_error(reply, "MOVED") && asq__redis_join(r))
+        return;
     if (asq__reply_is_transient(reply)) {
         asq__conn_fail(c, ASQ_EBUSY, reply->str);
         return;

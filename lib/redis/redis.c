@@ -27,6 +27,7 @@
 #include "redis/keys.h"
 #include "redis/redis.h"
 #include "redis/redis_state.h"
+#include "redis/refusal.h"
 #include "redis/script.h"
 #include "redis/sentinel_watch.h"
 #include "redis/slots.h"
@@ -117,8 +118,11 @@ const struct asq__host *asq__redis_host(const struct asq__redis *r, uint32_t par
 void asq__redis_refused_on(struct asq__redis *r, uint32_t partition, const redisReply *reply)
 {
     struct asq__cluster_node *node = asq__redis_node(r, partition);
-    if (!r->cluster)
+    if (!r->cluster) {
+        if (asq__reply_is_error(reply, "MOVED"))
+            asq__redis_join(r);
         return;
+    }
     if (node != &r->one)
         asq__cluster_redirected(r->cluster, node, reply->str);
     asq__cluster_refresh(r->cluster);
@@ -171,6 +175,8 @@ void asq__redis_check_up(struct asq__redis *r)
 {
     asq__redis_find_later(r);
     if (r->up || !r->meta.known || !r->facts.mode.known || !asq__conn_is_up(r->home->conn))
+        return;
+    if (r->facts.asking_nodes || r->joining)
         return;
     if (*r->facts.denied) { /* only after the namespace exists, so that clients can make calls */
         asq__redis_reject(r, ASQ_EREDIS, r->facts.denied);
@@ -231,7 +237,8 @@ static void cmd_down(struct asq__conn *c, int code, const char *why, void *user)
     struct asq__redis *r = user;
     (void) c;
     r->meta.known = false;
-    went_down(r, code, why);
+    if (r->up || !r->joining) /* else nobody knows of the server that is left for its Cluster */
+        went_down(r, code, why);
     if (!r->one.sub)
         return;
     r->dropping = true; /* the address may now lead to another server */
@@ -364,11 +371,15 @@ static void find_servers(struct asq__redis *r)
     r->announcing = false;
 }
 
+static void join_cluster(struct asq__redis *r);
+
 static void on_find(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct asq__redis *r = w->data;
     char why[sizeof r->stale_why];
     (void) loop, (void) revents;
+    if (r->joining)
+        join_cluster(r);
     memcpy(why, r->stale_why, sizeof why);
     if (r->up && *why)
         lose_stale(r, ASQ_EBUSY, why); /* and comes back */
@@ -588,7 +599,7 @@ static bool master_serves(void *user)
     return r->up;
 }
 
-static void log_sentinels(void *user, asq_log_level level, const char *text)
+static void log_line(void *user, asq_log_level level, const char *text)
 {
     struct asq__redis *r = user;
     if (r->config.log)
@@ -602,7 +613,7 @@ static int watch_sentinels(struct asq__redis *r)
         .url = r->config.url,
         .told = on_master_told,
         .serves = master_serves,
-        .log = log_sentinels,
+        .log = log_line,
         .user = r,
     };
     r->watch = asq__sentinel_watch_new(&config);
@@ -626,9 +637,8 @@ static int make_barrier(struct asq__redis *r)
 }
 
 /* Makes the connections to the only server, or, in a Cluster, the one that leads nowhere. */
-static int connect_one(struct asq__redis *r)
+static int connect_one(struct asq__redis *r, bool is_cluster)
 {
-    bool is_cluster = r->config.url->servers == ASQ__URL_CLUSTER;
     struct asq__conn_config config = {
         .loop = r->config.loop,
         .url = r->config.url,
@@ -687,6 +697,41 @@ static int connect_cluster(struct asq__redis *r)
     return rc;
 }
 
+bool asq__redis_join(struct asq__redis *r)
+{
+    if (r->joining || !asq__url_join_cluster(r->config.url))
+        return r->joining;
+    r->joining = true;
+    asq__timer_restart(r->config.loop, &r->find_timer, 0., 0.);
+    return true;
+}
+
+/* Replaces the connections to the only server, on which every command is answered first. Without
+ * memory these come back, and find the Cluster anew. */
+static void join_cluster(struct asq__redis *r)
+{
+    struct asq__cluster_node former = r->one;
+    asq__conn_drop(r->one.conn, "the server is a node of a Redis Cluster, and has other nodes");
+    r->joining = false;
+    r->one.conn = r->one.sub = NULL;
+    r->one.barrier = NULL;
+    int rc = connect_one(r, true);
+    if (rc == 0)
+        rc = connect_cluster(r);
+    if (rc < 0) {
+        free(r->routes);
+        r->routes = NULL;
+        asq__conn_free(r->one.conn);
+        asq__barrier_free(r->one.barrier);
+        r->one = former;
+        return;
+    }
+    asq__conn_free(former.conn);
+    asq__barrier_free(former.barrier);
+    asq__conn_free(former.sub);
+    log_line(r, ASQ_LOG_INFO, "the server is a node of a Redis Cluster: connecting to its nodes");
+}
+
 int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **ret, char *err,
                    size_t errlen)
 {
@@ -704,8 +749,8 @@ int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **r
     r->config.ns = r->keys.ns;
     rc = asq__subscriber_init(r);
     if (rc == 0)
-        rc = connect_one(r);
-    if (rc == 0 && config->url->servers == ASQ__URL_CLUSTER)
+        rc = connect_one(r, asq__url_is_cluster(config->url));
+    if (rc == 0 && asq__url_is_cluster(config->url))
         rc = connect_cluster(r);
     if (rc == 0 && config->url->sentinels)
         rc = watch_sentinels(r);
@@ -744,6 +789,8 @@ void asq__redis_set_loop(struct asq__redis *r, struct ev_loop *loop)
 {
     ev_timer_stop(r->config.loop, &r->find_timer);
     r->config.loop = loop;
+    if (r->joining)
+        asq__timer_restart(loop, &r->find_timer, 0., 0.);
     asq__redis_find_later(r);
     if (r->watch)
         asq__sentinel_watch_set_loop(r->watch, loop);

@@ -8,6 +8,10 @@
  * for a node that is not known or was lost: it never connects, so commands to it fail as on a lost
  * connection.
  *
+ * A URL of one host that is a node of a Cluster begins like one server. Once the host has told of
+ * other nodes, or has refused a command because of its slot, asq__redis_join() has the loop make
+ * the connections of a Cluster in place of those.
+ *
  * While all is up, a slot's way to another node, or back to one that was lost:
  *
  *     route to a node ──lost, or slot_moved()──▶ route to `one` ──find_servers()──▶ route to a node
@@ -57,6 +61,7 @@ struct asq__server_facts {
     unsigned asked;       /* servers that have not answered yet */
     uint32_t tried_first; /* partition whose keys are tried first */
     char denied[1000];    /* refused commands that a worker needs; "": none */
+    bool asking_nodes;    /* a URL of one host: whether its Cluster has others */
     unsigned lack;        /* flags of asq__lack, of all servers */
     char lacking[400];
 };
@@ -82,6 +87,7 @@ struct asq__redis {
     bool closing;
     /* In a Cluster; else NULL. */
     struct asq__cluster *cluster;
+    bool joining;                      /* it is about to be made for a URL of one host */
     struct asq__cluster_node **routes; /* [slot] */
     uint16_t *slots;                   /* [partition]; NULL until their number is known */
     uint32_t nslots;                   /* their number */
@@ -113,6 +119,8 @@ static inline struct asq__cluster_node *asq__redis_node(const struct asq__redis 
 }
 /* Returns the node with a connection for commands; NULL: none. */
 struct asq__cluster_node *asq__redis_node_with(struct asq__redis *r, const struct asq__conn *c);
+/* Goes over to all nodes of the Cluster, from the loop. False: the URL cannot. */
+bool asq__redis_join(struct asq__redis *r);
 /* While all is up: finds servers for what has none, from the loop. */
 void asq__redis_find_later(struct asq__redis *r);
 /* Finds the nodes of the partitions, whose number has become known. ASQ_ENOMEM. */

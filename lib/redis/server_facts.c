@@ -14,6 +14,7 @@
 #include "redis/redis_state.h"
 #include "redis/refusal.h"
 #include "redis/server_mode.h"
+#include "redis/topology.h"
 #include "redis/url.h"
 #include "value/clock.h"
 
@@ -227,13 +228,54 @@ void asq__server_facts_try_at(struct asq__redis *r, struct asq__cluster_node *no
 }
 
 /* The commands to try depend on the mode. */
-static void mode_known(void *user)
+static void try_or_go_on(struct asq__redis *r)
 {
-    struct asq__redis *r = user;
     if (r->config.serves && !r->cluster)
         asq__server_facts_try(r);
     else
         asq__redis_check_up(r);
+}
+
+static bool has_several_owners(const struct asq__topology *map)
+{
+    uint16_t first = ASQ__NO_NODE;
+    for (unsigned i = 0; i < ASQ__SLOTS; i++)
+        if (map->owner[i] != ASQ__NO_NODE && first == ASQ__NO_NODE)
+            first = map->owner[i];
+        else if (map->owner[i] != ASQ__NO_NODE && map->owner[i] != first)
+            return true;
+    return false;
+}
+
+/* Without an answer, commands go to the one host until one is refused because of its slot. */
+static void on_nodes(struct asq__conn *c, const redisReply *reply, void *user)
+{
+    struct asq__redis *r = user;
+    const struct asq__url *url = r->config.url;
+    struct asq__topology_view view = { url, url->host, url->port };
+    struct asq__topology map;
+    char why[200];
+    (void) c;
+    r->facts.asking_nodes = false;
+    if (!reply)
+        return;
+    bool several = false;
+    if (asq__topology_from_slots(&view, reply, &map, why, sizeof why) == 0) {
+        several = has_several_owners(&map);
+        asq__topology_release(&map);
+    }
+    if (!several || !asq__redis_join(r))
+        try_or_go_on(r);
+}
+
+static void mode_known(void *user)
+{
+    struct asq__redis *r = user;
+    if (r->facts.mode.cluster && !r->cluster && r->config.url->in_cluster)
+        r->facts.asking_nodes =
+            asq__conn_cmd(r->home->conn, on_nodes, r, "CLUSTER", "SLOTS", NULL) == 0;
+    if (!r->facts.asking_nodes)
+        try_or_go_on(r);
 }
 
 void asq__server_facts_init(struct asq__redis *r)
@@ -249,6 +291,7 @@ int asq__server_facts_ask(struct asq__redis *r)
     r->facts.permitted = !r->config.serves;
     r->facts.denied[0] = '\0';
     r->facts.asked = 0;
+    r->facts.asking_nodes = false;
     int rc = asq__server_mode_ask(&r->facts.mode, c);
     rc |= asq__conn_cmd(c, on_info, r, "INFO", "server", NULL);
     rc |= asq__conn_cmd(c, on_memory, r, "INFO", "memory", NULL);

@@ -143,6 +143,8 @@ static void take_refusal(struct asq__redis *r, const struct asq__cluster_node *n
 {
     const char *channel = r->pushes.channels[0];
     char why[400];
+    if (!r->cluster && asq__reply_is_error(reply, "MOVED") && asq__redis_join(r))
+        return;
     snprintf(why, sizeof why, "subscribing to %s: %s%s", channel ? channel : "", reply->str,
              asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT : "");
     asq__conn_fail(node->sub, asq__reply_is_transient(reply) ? ASQ_EBUSY : ASQ_EREDIS, why);

@@ -97,7 +97,7 @@ int asq__sync_open_slot(const struct asq__url *url, uint16_t slot, const char *n
     struct opening o = { url, name, asq__deadline_ms(timeout_ms), cancel_fd, err, errlen };
     const struct asq__host first = { url->host, url->port };
     int rc = ASQ_ECONN;
-    if (url->servers != ASQ__URL_CLUSTER)
+    if (!asq__url_is_cluster(url))
         return asq__sync_open(url, name, timeout_ms, cancel_fd, ret, err, errlen);
     unsigned n = 1 + (unsigned) url->others.n, start = (unsigned) asq__now_ms() % n;
     for (unsigned i = 0; i < n; i++) {

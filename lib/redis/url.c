@@ -254,6 +254,8 @@ static int parse_tcp(struct asq__url *u, const char *s, char *err, size_t errlen
                       "the URL has database %ld, and a Cluster has only database 0", db);
     if (rc == 0 && *s == '?')
         rc = parse_parameters(u, s + 1, err, errlen);
+    if (rc == 0 && u->servers == ASQ__URL_ONE && !(u->in_cluster = calloc(1, sizeof(atomic_bool))))
+        rc = no_memory(err, errlen);
     return rc == 0 && u->servers == ASQ__URL_SENTINEL ? complete_sentinels(u, err, errlen) : rc;
 }
 
@@ -358,10 +360,12 @@ int asq__url_parse(const char *text, struct asq__url *ret, char *err, size_t err
     } else {
         /* Shows only the scheme, because a password may follow. */
         size_t n = strcspn(text, ":/");
-        rc = asq__err(err, errlen, ASQ_EINVAL,
-                      "'%.*s%s' begins no known URL: use local:, child:, redis://, rediss://, "
-                      "redis+sentinel://, rediss+sentinel:// or unix:",
-                      (int) (n > 40 ? 40 : n), text, text[n] == ':' ? ":" : "");
+        rc = asq__err(
+            err, errlen, ASQ_EINVAL,
+            "'%.*s%s' begins no known URL: use local:, child:, redis://, rediss://, "
+            "redis+sentinel://, rediss+sentinel://, redis+cluster://, rediss+cluster:// or "
+            "unix:",
+            (int) (n > 40 ? 40 : n), text, text[n] == ':' ? ":" : "");
     }
 #undef STARTS
     if (rc == 0 && complete_user(&u) < 0)
@@ -391,6 +395,9 @@ int asq__url_copy(struct asq__url *to, const struct asq__url *from)
     u.sentinel_password_file =
         from->sentinel_password_file ? strdup(from->sentinel_password_file) : NULL;
     u.sentinels = asq__sentinels_ref(from->sentinels);
+    u.in_cluster = from->in_cluster ? malloc(sizeof(atomic_bool)) : NULL;
+    if (u.in_cluster)
+        atomic_init(u.in_cluster, atomic_load(from->in_cluster));
 #ifdef HAVE_TLS
     u.tls_files = asq__tls_ref(from->tls_files);
 #endif
@@ -404,12 +411,21 @@ int asq__url_copy(struct asq__url *to, const struct asq__url *from)
         (from->tls_sni && !u.tls_sni) || (from->master && !u.master) ||
         (from->sentinel_user && !u.sentinel_user) ||
         (from->sentinel_password && !u.sentinel_password) ||
-        (from->sentinel_password_file && !u.sentinel_password_file)) {
+        (from->sentinel_password_file && !u.sentinel_password_file) ||
+        (from->in_cluster && !u.in_cluster)) {
         asq__url_release(&u);
         return ASQ_ENOMEM;
     }
     *to = u;
     return 0;
+}
+
+bool asq__url_join_cluster(const struct asq__url *u)
+{
+    if (!u->in_cluster || u->db != 0)
+        return false;
+    atomic_store(u->in_cluster, true);
+    return true;
 }
 
 void asq__url_release(struct asq__url *u)
@@ -429,6 +445,7 @@ void asq__url_release(struct asq__url *u)
     free(u->sentinel_user);
     free(u->sentinel_password);
     free(u->sentinel_password_file);
+    free(u->in_cluster);
     asq__sentinels_unref(u->sentinels);
     asq__hosts_release(&u->others);
     asq__nat_release(&u->nat);

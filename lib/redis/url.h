@@ -5,6 +5,7 @@
 #ifndef ASQ_REDIS_URL_H
 #define ASQ_REDIS_URL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +48,7 @@ struct asq__url {
     struct asq__password *renewed; /* newer passwords; borrowed, also by copies; NULL: never */
     char *ns;                      /* or NULL */
     uint32_t processes, capacity;  /* CHILD; 0: the default */
+    atomic_bool *in_cluster;       /* ONE over TCP: the host is a node of a Cluster; of each copy */
 };
 
 /* Warning about a URL with verify=no. */
@@ -67,6 +69,15 @@ char *asq__url_format(const struct asq__url *url, bool hide_password);
  * interfaces; else 0. Waits up to 5 s for a name to be resolved; ASQ_ECONN with a text if that
  * fails. */
 int asq__url_is_local(const struct asq__url *url, char *err, size_t errlen);
+/* Returns whether connections go to the nodes of a Redis Cluster, as the URL says or as was found. */
+static inline bool asq__url_is_cluster(const struct asq__url *url)
+{
+    return url->servers == ASQ__URL_CLUSTER || (url->in_cluster && atomic_load(url->in_cluster));
+}
+/* Notes that the only host of a URL is one node of a Cluster with several: connections from now on
+ * go to all. False: they cannot, because the URL has another kind of server, or another database
+ * than 0. */
+bool asq__url_join_cluster(const struct asq__url *url);
 /* Returns whether the URL has a password that goes over TCP without TLS. */
 bool asq__url_has_plain_password(const struct asq__url *url);
 /* Returns whether the address is of this machine; an address of a Unix socket is. */

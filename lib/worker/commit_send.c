@@ -293,7 +293,9 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
         } else if (asq__reply_is_error(reply, "NOSCRIPT")) {
             asq__redis_reload_scripts(w->redis, s->sections[0].part->number);
         } else if (asq__reply_refusal(reply) == ASQ__REFUSED_SLOT) {
-            /* the commit is tried again, as after a lost connection */
+            /* The commit is tried again, as after a lost connection. */
+            if (!asq__redis_is_spread(w->redis))
+                asq__redis_refused_on(w->redis, s->sections[0].part->number, reply);
         } else if (asq__redis_is_spread(w->redis) && asq__reply_is_transient(reply)) {
             asq__redis_drop_server(w->redis, s->sections[0].part->number, reply->str);
         } else if (s->n == 1 && concerns_one_partition(reply)) {

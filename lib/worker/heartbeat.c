@@ -27,6 +27,7 @@
 #include "redis/sync.h"
 #include "redis/sync_cluster.h"
 #include "redis/trouble.h"
+#include "redis/url.h"
 #include "value/classes.h"
 #include "value/clock.h"
 #include "value/fd.h"
@@ -162,10 +163,14 @@ static void announce_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx,
 static void log_unreachable(struct asq__heartbeat *hb, const char *why)
 {
     char text[ASQ__TROUBLE_TEXT];
-    if (!atomic_load(&hb->quitting) &&
-        asq__trouble_note(&hb->unreachable, why, asq__now_ms(), text))
-        asq__process_log(hb->w, ASQ_LOG_WARNING, "the heartbeat's connection: %s; trying again",
-                         text);
+    if (atomic_load(&hb->quitting) ||
+        !asq__trouble_note(&hb->unreachable, why, asq__now_ms(), text))
+        return;
+    if (atomic_load(&hb->w->is_away)) { /* the loop has told it */
+        hb->unreachable.logged = false;
+        return;
+    }
+    asq__process_log(hb->w, ASQ_LOG_WARNING, "the heartbeat's connection: %s; trying again", text);
 }
 
 /* Renames keys of the heartbeat that were overwritten by another type. Otherwise the worker would
@@ -238,6 +243,8 @@ static redisReply *run_beat(struct asq__heartbeat *hb, struct asq__sync *ctx, bo
         atomic_store(&w->config.link->listed, 1);
     }
     hb->listed = true;
+    if (w->config.link)
+        atomic_store(&w->config.link->in_cluster, asq__url_is_cluster(w->config.url));
     int64_t sent_ns = asq__now_ns();
     redisReply *r = asq__sync_cmd(
         ctx,

@@ -223,6 +223,7 @@ struct asq__process {
     struct asq__lines lines;          /* log lines that may come often */
     const asq_log_fields *line_about; /* what the line that is being logged by it is about */
     struct asq__trouble away;         /* Redis is unusable */
+    atomic_bool is_away;              /* the same, for other threads */
     struct asq__trouble reading;      /* Redis is unusable for reading */
     struct asq__trouble unreplicated; /* too few replicas have what was written */
     struct asq__trouble refusing;     /* Redis refuses commits of `nrefused` partitions */

@@ -201,6 +201,7 @@ static void on_up(struct asq__redis *redis, void *user)
         asq__readers_reconnect(w);
     }
     bool logged = asq__trouble_over(&w->away, asq__now_ms(), text);
+    atomic_store(&w->is_away, false);
     if (first || logged)
         asq__process_log(w, ASQ_LOG_INFO, "connected to Redis%s%s", first ? "" : " again", text);
     if (first && w->config.url->tls && w->config.url->tls_verify == ASQ__TLS_VERIFY_NO)
@@ -229,7 +230,10 @@ static void on_up(struct asq__redis *redis, void *user)
 static void log_all_back(struct asq__process *w)
 {
     char text[ASQ__TROUBLE_TEXT];
-    if (asq__redis_serves_all(w->redis) && asq__trouble_over(&w->away, asq__now_ms(), text))
+    if (!asq__redis_serves_all(w->redis))
+        return;
+    atomic_store(&w->is_away, false);
+    if (asq__trouble_over(&w->away, asq__now_ms(), text))
         asq__process_log(w, ASQ_LOG_INFO, "connected to all nodes of the Cluster again%s", text);
 }
 
@@ -272,6 +276,7 @@ static void on_home_up(struct asq__redis *redis, void *user)
 static void log_away(struct asq__process *w, int code, const char *why)
 {
     char text[ASQ__TROUBLE_TEXT];
+    atomic_store(&w->is_away, true);
     if (!asq__trouble_note(&w->away, why, asq__now_ms(), text))
         return;
     char *where = asq__url_format(w->config.url, true);

@@ -5,6 +5,7 @@
 #define ASQ_WORKER_SHARED_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "asqueue.h"
@@ -44,6 +45,7 @@ struct asq__process_link {
     char client[17];          /* CLIENT of the process, once it is listed */
     /* May be in the list of workers: set before the first heartbeat, 0 once it has left. */
     atomic_int listed;
+    atomic_bool in_cluster; /* the URL's only host is a node of a Cluster */
 };
 
 enum { ASQ__END_GRACE_MS = 3000 }; /* from the drain timeout to SIGKILL */

@@ -41,7 +41,7 @@ struct line {
 /* Returns the connection to the server with a slot. NULL: there is none, and l->err tells why. */
 static struct asq__sync *line_to(struct line *l, const struct asq__url *url, uint16_t slot)
 {
-    if (l->ctx && (l->slot == slot || url->servers != ASQ__URL_CLUSTER))
+    if (l->ctx && (l->slot == slot || !asq__url_is_cluster(url)))
         return l->ctx;
     asq__sync_free(l->ctx);
     l->ctx = NULL;
@@ -212,6 +212,8 @@ static bool announce(struct asq__supervisor *s, struct asq__child *c)
         return true;
     if (asq__keys_init(&keys, config->ns, line.err, sizeof line.err) < 0)
         return true;
+    if (atomic_load(&link->in_cluster))
+        asq__url_join_cluster(config->url);
     bool ok = !c->died || blame_all(s, c, &line, &keys);
     link->client[sizeof link->client - 1] = '\0';
     if (ok && atomic_load(&link->listed)) {

@@ -3,6 +3,7 @@
  * works with one Redis works there, and calls take effect once and in order when slots move and
  * masters die.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,6 +216,56 @@ START_TEST(a_master_that_dies_under_load_loses_and_doubles_nothing)
 }
 END_TEST
 
+/* ---- the URL of one node, as of a Redis without a Cluster ---- */
+
+START_TEST(any_node_may_be_named)
+{
+    for (int i = 0; i < MASTERS; i++) {
+        char err[500] = "", *plain = plain_url(i);
+        asq *own = h;
+        int rc = asq_open(plain, NULL, &h, err, sizeof err);
+        ck_assert_msg(rc == 0, "%s: %s", asq_error_name(rc), err);
+        struct load *l = load_new(h, AGENTS);
+        load_calls(l, CALLS);
+        load_check(l);
+        asq_close(h);
+        h = own;
+        free(plain);
+    }
+}
+END_TEST
+
+/* The supervisor tells the nodes of its processes' deaths. */
+START_TEST(a_worker_process_that_dies_is_replaced)
+{
+    struct load *l = load_new(h, AGENTS);
+    load_calls(l, CALLS);
+    redisReply *ids = sup_redis_reply(sup_cluster_node_of(nodes, "asq:{default}:workers"),
+                                      "SMEMBERS asq:{default}:workers");
+    ck_assert_uint_eq(ids->elements, PROCESSES);
+    sup_redis *home = sup_cluster_node_of(nodes, "asq:{default}:workers");
+    kill((pid_t) sup_redis_int(home, "HGET asq:{default}:worker:%s pid", ids->element[0]->str),
+         SIGKILL);
+    freeReplyObject(ids);
+    load_calls(l, CALLS);
+    load_check(l);
+    sup_wait_until(sup_redis_int(home, "HLEN asq:{default}:worker-deaths") > 0);
+    sup_wait_until(atomic_load(&seen->crashes) == 1);
+    atomic_store(&seen->crashes, 0);
+}
+END_TEST
+
+START_TEST(slots_that_leave_the_only_owner_are_followed)
+{
+    struct load *l = load_new(h, AGENTS);
+    load_calls(l, CALLS);
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        sup_cluster_move(nodes, slot_of(p), 1 + (int) (p % (MASTERS - 1)));
+    load_calls(l, CALLS);
+    load_check(l);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cluster_calls");
@@ -232,6 +283,18 @@ static Suite *suite(void)
     tcase_add_test(t, a_slot_that_moves_for_long_holds_up_its_own_partitions_alone);
     tcase_add_test(t, slots_that_move_under_load_lose_and_double_nothing);
     tcase_add_test(t, the_slot_of_the_namespace_moves);
+    suite_add_tcase(s, t);
+    t = tcase_create("one host");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, on_plain_url_begin, on_cluster_end);
+    tcase_add_test(t, any_node_may_be_named);
+    tcase_add_test(t, operators_reach_all_nodes);
+    tcase_add_test(t, a_worker_process_that_dies_is_replaced);
+    suite_add_tcase(s, t);
+    t = tcase_create("one owner");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, on_one_owner_begin, on_cluster_end);
+    tcase_add_test(t, slots_that_leave_the_only_owner_are_followed);
     suite_add_tcase(s, t);
     t = tcase_create("replicas");
     tcase_set_timeout(t, 300);

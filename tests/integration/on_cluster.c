@@ -45,15 +45,27 @@ static void log_worker(void *user, asq_log_level level, const char *message)
         atomic_fetch_add(&seen->crashes, 1);
 }
 
-static void begin(int replicas)
+char *plain_url(int node)
+{
+    char *full = sup_cluster_url(nodes, node);
+    char *plain = sup_format("redis%s", strchr(full, ':'));
+    free(full);
+    return plain;
+}
+
+static void begin_nodes(int replicas)
+{
+    seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(seen, MAP_FAILED);
+    nodes = sup_cluster_start(MASTERS, replicas);
+}
+
+/* Starts the worker, and opens the handle, with `url`. */
+static void begin_on(int replicas)
 {
     asq_worker_options worker_options = ASQ_WORKER_OPTIONS_INIT;
     asq_options options = ASQ_OPTIONS_INIT;
     char err[500] = "";
-    seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(seen, MAP_FAILED);
-    nodes = sup_cluster_start(MASTERS, replicas);
-    url = sup_cluster_url(nodes, 0);
     sup_redis_do(sup_cluster_node_of(nodes, "asq:{default}:meta"),
                  "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
     worker_options.processes = PROCESSES;
@@ -65,8 +77,15 @@ static void begin(int replicas)
     options.wait_replicas = replicas ? 1 : 0;
     options.timeout_ms = 2 * sup_limit_ms();
     options.log = log_client;
-    int rc = load_asq_open(url, &options, &h, err, sizeof err);
+    int rc = asq_open(url, &options, &h, err, sizeof err);
     ck_assert_msg(rc == 0, "%s: %s", asq_error_name(rc), err);
+}
+
+static void begin(int replicas)
+{
+    begin_nodes(replicas);
+    url = sup_cluster_url(nodes, 0);
+    begin_on(replicas);
 }
 
 void on_masters_begin(void)
@@ -77,6 +96,36 @@ void on_masters_begin(void)
 void on_replicas_begin(void)
 {
     begin(MASTERS);
+}
+
+void on_plain_url_begin(void)
+{
+    begin_nodes(0);
+    url = plain_url(0);
+    begin_on(0);
+}
+
+static bool serves(sup_redis *node)
+{
+    redisReply *info = sup_redis_reply(node, "CLUSTER INFO");
+    bool ok = strstr(info->str, "cluster_state:ok");
+    freeReplyObject(info);
+    return ok;
+}
+
+void on_one_owner_begin(void)
+{
+    begin_nodes(0);
+    for (int i = 1; i < MASTERS; i++)
+        sup_redis_do(sup_cluster_node(nodes, i), "CLUSTER FLUSHSLOTS");
+    sup_redis_do(sup_cluster_node(nodes, 0), "CLUSTER DELSLOTSRANGE 0 16383");
+    sup_redis_do(sup_cluster_node(nodes, 0), "CLUSTER ADDSLOTSRANGE 0 16383");
+    sup_redis_do(sup_cluster_node(nodes, 0), "CLUSTER BUMPEPOCH");
+    for (int i = 0; i < MASTERS; i++)
+        sup_wait_until(sup_cluster_owner(nodes, i, 16383) == 0 &&
+                       serves(sup_cluster_node(nodes, i)));
+    url = plain_url(0);
+    begin_on(0);
 }
 
 void on_cluster_end(void)

@@ -29,10 +29,16 @@ extern struct seen *seen;
 /* Fixtures: masters alone, or each with a replica, which has all that is seen. */
 void on_masters_begin(void);
 void on_replicas_begin(void);
+/* Masters alone; worker and handle have the URL of one node, as of a Redis without a Cluster. */
+void on_plain_url_begin(void);
+/* The same, and that node has all slots. */
+void on_one_owner_begin(void);
 void on_cluster_end(void); /* also checks that no process has crashed */
 /* Runs a suite where Redis can be a Cluster. Returns main's status. */
 int on_cluster_main(Suite *(*suite)(void) );
 
+/* Returns such a URL of a node, to be freed. */
+char *plain_url(int node);
 /* Returns the slot of a partition's keys. */
 uint16_t slot_of(uint32_t partition);
 
