@@ -32,6 +32,13 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
     asq__list_add(&process_of(d->call)->due, &d->due);
 }
 
+/* Counts a call that keeps its place while it is not due. */
+static void count_undue(const struct asq__wcall *c, bool undue)
+{
+    if (c->keeps_place)
+        c->entry->part->undue_calls += undue ? 1 : (size_t) -1;
+}
+
 static void set_apart(struct asq__wcall *c, bool apart)
 {
     if (c->apart == apart)
@@ -52,6 +59,7 @@ bool asq__delay_begin(struct asq__wcall *c, int64_t delay_ms)
     asq__list_init(&d->due);
     c->delay = d;
     c->wake_ms = asq__now_ms() + delay_ms;
+    count_undue(c, true);
     asq__wcall_enter(c, ASQ__CALL_DELAYED);
     set_apart(c, !c->keeps_place);
     ev_now_update(w->loop);
@@ -67,6 +75,7 @@ void asq__delay_stop(struct asq__wcall *c)
         return;
     ev_timer_stop(process_of(c)->loop, &c->delay->timer);
     asq__list_del(&c->delay->due);
+    count_undue(c, false);
     free(c->delay);
     c->delay = NULL;
 }

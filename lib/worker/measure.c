@@ -40,7 +40,7 @@ static struct asq__series *series_of(const struct asq__process *w, const struct 
     return &all[cls->first_series + (creates ? ASQ__SERIES_CREATE : ASQ__SERIES_REST)];
 }
 
-/* Returns when a call was due: one with a delay, or that is run again. */
+/* Returns when a call was due: one with a delay, or that is run again, or whose sleep is over. */
 static __attribute__((noinline)) int64_t due_since_ms(const struct asq__wcall *c)
 {
     const struct asq__entry *e = c->entry;
@@ -52,7 +52,8 @@ static __attribute__((noinline)) int64_t due_since_ms(const struct asq__wcall *c
 
 int64_t asq__measure_waits_since_ms(const struct asq__wcall *c)
 {
-    return c->retries || asq__wcall_job(c)->delay_ms ? due_since_ms(c) : c->entry->made_ms;
+    return c->retries || c->due_ms || asq__wcall_job(c)->delay_ms ? due_since_ms(c)
+                                                                  : c->entry->made_ms;
 }
 
 struct asq__series *asq__measure_series_of(const struct asq__run *run)
@@ -82,7 +83,7 @@ static __attribute__((noinline)) void end_rare(const struct asq__run *run, int c
 void asq__measure_end(const struct asq__run *run, int code)
 {
     const struct asq__wcall *c = run->active.call;
-    if (code || run->times.parked_ns || c->retries || asq__wcall_job(c)->delay_ms)
+    if (code || run->times.parked_ns || c->retries || c->due_ms || asq__wcall_job(c)->delay_ms)
         end_rare(run, code);
     else
         count_run(&run->times, asq__run_began_ns(run), c->entry->made_ms);
@@ -106,14 +107,18 @@ void asq__measure_committed(const struct asq__commit *c)
 
 /* ---- gauges ---- */
 
-/* Returns the earlier of `oldest_ms` and the time from which the first call of a queue waits. */
+/* Returns the earlier of `oldest_ms` and the time from which the first call of a queue waits that
+ * is due: one that keeps its place may come before. */
 static int64_t older(int64_t oldest_ms, const struct asq__list *queue)
 {
-    if (asq__list_empty(queue))
-        return oldest_ms;
-    int64_t since_ms =
-        asq__measure_waits_since_ms(ASQ__CONTAINER(queue->next, struct asq__wcall, node));
-    return since_ms < oldest_ms ? since_ms : oldest_ms;
+    ASQ__LIST_EACH (it, queue) {
+        const struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
+        if (c->state == ASQ__CALL_DELAYED)
+            continue;
+        int64_t since_ms = asq__measure_waits_since_ms(c);
+        return since_ms < oldest_ms ? since_ms : oldest_ms;
+    }
+    return oldest_ms;
 }
 
 /* Returns since when the oldest call of the partition waits, as far as it is looked at: the first
@@ -155,13 +160,13 @@ void asq__measure_sample(struct asq__process *w)
     struct asq__gauges *g = &f->gauges;
     struct asq__pool_stats pool = asq__pool_stats(w->pool);
     int64_t now_ms = asq__now_ms(), oldest_ms = now_ms;
-    size_t active = 0, held = 0, left = 0, in_flight = 0, unsent = 0;
+    size_t active = 0, due = 0, left = 0, in_flight = 0, unsent = 0;
     for (uint32_t i = 0; i < w->nparts; i++) {
         const struct asq__partition *p = &w->parts[i];
         active += p->n_active;
         if (!asq__partition_is_owned(p))
             continue;
-        held += p->held_calls;
+        due += p->held_calls - p->undue_calls;
         left += asq__backlog_calls(p);
         in_flight += p->in_flight;
         unsent += p->unsent + (p->open != NULL);
@@ -174,7 +179,7 @@ void asq__measure_sample(struct asq__process *w)
     set(&g->partitions, w->nowned);
     set(&g->running, active > pool.parked ? active - pool.parked : 0);
     set(&g->parked, pool.parked);
-    set(&g->waiting, held > active ? held - active : 0);
+    set(&g->waiting, due > active ? due - active : 0);
     set(&g->oldest_ms, (size_t) (now_ms - oldest_ms));
     set(&g->waiting_bytes, atomic_load(&w->held_bytes));
     set(&g->backlog, left);

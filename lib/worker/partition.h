@@ -67,6 +67,7 @@ struct asq__partition {
     struct asq__senders *senders;       /* senders of entries in this ownership; or NULL */
     size_t held_bytes;                  /* of entries in memory */
     size_t held_calls;                  /* of entries in memory, without `apart` and `left` ones */
+    size_t undue_calls;                 /* of these: keep their place, and are not due */
     size_t admitted;                    /* entries in memory that were admitted beyond the bound */
     struct asq__timers *timers;         /* of its agents; of timers.c */
     struct asq__agent_signals *signals; /* to its agents; of agent_signals.c */

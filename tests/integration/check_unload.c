@@ -159,6 +159,37 @@ START_TEST(the_agents_other_calls_wait_and_those_of_other_agents_do_not)
 }
 END_TEST
 
+/* Returns a gauge of the workers; -1 until their figures have a call of Walker.add. */
+static int64_t gauge_after_an_add(const char *name)
+{
+    asq_stats_options options = ASQ_STATS_OPTIONS_INIT;
+    asq_value *all = NULL;
+    int64_t n = -1;
+
+    options.last_ms = HOUR_MS;
+    options.class_name = "Walker";
+    options.method = "add";
+    ok(asq_stats(H, &options, &all));
+    if (asq_map_int(asq_list_get(asq_map_get(all, "methods"), 0), "calls") > 0)
+        n = asq_map_int(asq_map_get(all, "now"), name);
+    asq_value_free(all);
+    return n;
+}
+
+START_TEST(a_call_that_sleeps_does_not_count_as_waiting)
+{
+    asq_result *r = begin("z:%d", HOUR_MS);
+
+    wait_until_unloaded();
+    ck_assert_int_eq(call_int(peer, "add", "[i]", 1), 1);
+    sup_wait_until(gauge_after_an_add("waiting") >= 0);
+    ck_assert_int_eq(gauge_after_an_add("waiting"), 0);
+    ok(asq_result_cancel(r));
+    asq_result_wait(r, sup_limit_ms());
+    asq_result_free(r);
+}
+END_TEST
+
 START_TEST(a_cancelled_call_is_told_in_its_sleep)
 {
     asq_result *r = begin("w:one z:%d w:two", HOUR_MS);
@@ -367,6 +398,7 @@ int main(void)
     tcase_add_test(t, a_call_goes_on_from_its_records_when_its_sleep_is_over);
     tcase_add_test(t, sleeps_may_follow_each_other);
     tcase_add_test(t, the_agents_other_calls_wait_and_those_of_other_agents_do_not);
+    tcase_add_test(t, a_call_that_sleeps_does_not_count_as_waiting);
     tcase_add_test(t, a_cancelled_call_is_told_in_its_sleep);
     tcase_add_test(t, the_deadline_of_a_call_ends_its_sleep);
     tcase_add_test(t, a_call_that_comes_from_it_loads_it);
