@@ -12,6 +12,7 @@ enum { KINDS = 64, EVERY_MS = 60000, TEXT = 700 };
 
 struct asq__tally_kind {
     char name[ASQ__TALLY_NAME];
+    char class_name[ASQ_MAX_NAME + 1], method[ASQ_MAX_NAME + 1]; /* of the first failure */
     int code;
     uint64_t n_unlogged; /* failures since last_logged_ms */
     int64_t last_logged_ms;
@@ -69,6 +70,10 @@ void asq__tally_note(struct asq__tally *t, const char *name, const asq_error *er
         return;
     }
     kind->last_logged_ms = now_ms;
+    if (t->n < KINDS) {
+        snprintf(kind->class_name, sizeof kind->class_name, "%s", error->class_name);
+        snprintf(kind->method, sizeof kind->method, "%s", error->method);
+    }
     snprintf(
         text, sizeof text,
         "%.95s failed, and its caller does not take the result: %s: %.400s (later failures are "
@@ -95,7 +100,9 @@ void asq__tally_log_due(struct asq__tally *t, int64_t now_ms, bool all)
                  kind->code ? code_name(kind->code, room, sizeof room) : "various codes");
         kind->n_unlogged = 0;
         kind->last_logged_ms = now_ms;
-        const asq_error all_of_kind = { kind->code, "", "", "", "", "", "" };
+        const asq_error all_of_kind = {
+            kind->code, "", kind->class_name, kind->method, "", "", ""
+        };
         t->log(t->user, ASQ_LOG_WARNING, text, &all_of_kind);
     }
 }

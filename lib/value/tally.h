@@ -17,8 +17,8 @@ enum { ASQ__TALLY_NAME = 96 };
 
 struct asq__tally_kind;
 
-/* Logs a line. error: the failure; for a count it has the code alone, because the count stands for
- * several. */
+/* Logs a line. error: the failure; for a count it has just the code, and the class and method if
+ * those of the first failure are known, because the count stands for several. */
 typedef void (*asq__tally_fn)(void *user, asq_log_level level, const char *text,
                               const asq_error *error);
 

@@ -12,7 +12,7 @@ enum { MINUTE_MS = 60000 };
 
 static struct asq__tally tally;
 static unsigned n_logged;
-static char last[1000];
+static char last[1000], place[100];
 
 static void log_text(void *user, asq_log_level level, const char *text, const asq_error *error)
 {
@@ -21,6 +21,7 @@ static void log_text(void *user, asq_log_level level, const char *text, const as
     ck_assert_int_eq(level, ASQ_LOG_WARNING);
     n_logged++;
     snprintf(last, sizeof last, "%s", text);
+    snprintf(place, sizeof place, "%s.%s", error->class_name, error->method);
 }
 
 static void note(const char *name, int code, int64_t now_ms)
@@ -73,6 +74,18 @@ START_TEST(further_ones_are_told_by_their_number_once_a_minute)
 }
 END_TEST
 
+START_TEST(a_number_has_the_class_and_the_method)
+{
+    asq_error error = { ASQ_EARGS, "the reason", "Counter", "add", "a", "w", "c" };
+    for (int i = 0; i < 2; i++)
+        asq__tally_note(&tally, "Counter.add", &error, 5);
+    error.class_name = error.method = "gone";
+    asq__tally_log_due(&tally, 5 + MINUTE_MS, false);
+    ck_assert_uint_eq(n_logged, 2);
+    ck_assert_str_eq(place, "Counter.add");
+}
+END_TEST
+
 START_TEST(what_has_no_room_counts_as_one_kind)
 {
     char name[200];
@@ -103,6 +116,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, the_first_of_each_kind_is_told_at_once);
     tcase_add_test(t, further_ones_are_told_by_their_number_once_a_minute);
+    tcase_add_test(t, a_number_has_the_class_and_the_method);
     tcase_add_test(t, what_has_no_room_counts_as_one_kind);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
