@@ -274,15 +274,29 @@ static size_t find_traces(const struct as_span **list, size_t n, const char *cal
     return found;
 }
 
+static bool has_parent(const struct trace *t, const struct as_span *span)
+{
+    for (size_t i = 0; *span->parent && i < t->n; i++)
+        if (strcmp(t->spans[i]->id, span->parent) == 0)
+            return true;
+    return false;
+}
+
+/* Returns the first span that is below no other one that is kept. */
+static const struct as_span *root_of(const struct trace *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (!has_parent(t, t->spans[i]))
+            return t->spans[i];
+    return t->spans[0];
+}
+
 static asq_value *describe(const struct trace *t)
 {
-    const struct as_span *root = t->spans[0];
+    const struct as_span *root = root_of(t);
     int64_t failed = 0;
-    for (size_t i = 0; i < t->n; i++) {
+    for (size_t i = 0; i < t->n; i++)
         failed += t->spans[i]->failed;
-        if (!*t->spans[i]->parent && *root->parent)
-            root = t->spans[i];
-    }
     return asq_pack("{s:s, s:s, s:f, s:f, s:I, s:I}", "trace_id", root->trace, "name", root->name,
                     "start_ms", (double) (t->spans[0]->start_ns / 1000000), "duration_ms",
                     (double) (t->end_ns - t->spans[0]->start_ns) / 1e6, "spans", (int64_t) t->n,

@@ -40,7 +40,9 @@ function mountTrace(ctx) {
     ctx.poll(5000, async () => {
         try {
             const trace = await ctx.get(pathOf('traces', ctx.id));
-            ctx.show(head(['Trace: ', foreign(trace.spans[0]?.name || '', 'mono')], { more: h('span', { class: 'quiet' }, plural(trace.spans.length, 'span')) }),
+            const ids = new Set(trace.spans.map(span => span.span_id));
+            const root = trace.spans.find(span => !ids.has(span.parent_id)) || trace.spans[0];
+            ctx.show(head(['Trace: ', foreign(root?.name || '', 'mono')], { more: h('span', { class: 'quiet' }, plural(trace.spans.length, 'span')) }),
                 h('section', { class: 'card', 'aria-label': 'Spans' }, h('div', { 'data-keep': keepOf(trace) }, waterfall(trace.spans))));
         } catch (error) {
             if (error.status !== 404)
