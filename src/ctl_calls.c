@@ -68,9 +68,13 @@ static void print_why(const asq_value *stats, const asq_value *call)
         as_duration(asq_map_int(call, "due_ms"), when);
         printf("due in %s", when);
     }
+    if (due && strcmp(state, "retrying") == 0)
+        why = ""; /* told already */
+    else if (due && *why)
+        printf(": ");
     if (strcmp(state, "running") == 0)
         print_run(stats, call);
-    else if (!due)
+    else
         as_print_text(stdout, why, false);
     putchar('\n');
 }

@@ -178,8 +178,11 @@ static void explain(const asq_value *calls, const asq_value *call, double passed
     char when[32], failed[60] = "";
     if (runs > 0)
         snprintf(failed, sizeof failed, "failed %.0f time%s, ", runs, runs == 1 ? "" : "s");
+    if (strcmp(as_top_text(call, "state"), "retrying") == 0)
+        why = ""; /* told by `failed` */
     if (!isnan(due))
-        snprintf(text, n, "%sdue in %s", failed, as_top_short_ms(due - passed_ms, when));
+        snprintf(text, n, "%sdue in %s%s%s", failed, as_top_short_ms(due - passed_ms, when),
+                 *why ? ": " : "", why);
     else if (*waits_for && !strstr(why, waits_for))
         snprintf(text, n, "%s%s: %s", failed, *why ? why : "waits for", waits_for);
     else

@@ -77,6 +77,8 @@ refused 2 "'a b' is not the name of a namespace: .* \\(the URL is from ASQUEUE_U
     env ASQUEUE_URL='redis://127.0.0.1:1?ns=a%20b' "$as_ctl" ping
 refused 2 "'a\\.b' is not the name of a namespace: 1 to 64 letters, digits, '_' and '-'$" "$as_ctl" acl -n a.b
 json_error 2 USAGE "$as_ctl" --json --bogus ping
+"$as_ctl" --json acl client -n shop >"$tmp/acl" || fail "as-ctl --json acl" "$tmp/acl"
+grep -q '^\["user asq-shop-client [^"]*"\]$' "$tmp/acl" || fail "as-ctl --json acl" "$tmp/acl"
 json_error 2 USAGE "$as_ctl" call tally add 2 --json
 refused 2 "no command 'strat'; did you mean 'start'" "$as_worker" strat
 refused 2 'no option --lease-tme; did you mean --lease-time' "$as_worker" --lease-tme 1s
