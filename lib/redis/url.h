@@ -69,7 +69,8 @@ char *asq__url_format(const struct asq__url *url, bool hide_password);
  * interfaces; else 0. Waits up to 5 s for a name to be resolved; ASQ_ECONN with a text if that
  * fails. */
 int asq__url_is_local(const struct asq__url *url, char *err, size_t errlen);
-/* Returns whether connections go to the nodes of a Redis Cluster, as the URL says or as was found. */
+/* Returns whether connections go to the nodes of a Redis Cluster, as the URL says or as was
+ * found. */
 static inline bool asq__url_is_cluster(const struct asq__url *url)
 {
     return url->servers == ASQ__URL_CLUSTER || (url->in_cluster && atomic_load(url->in_cluster));

@@ -1123,7 +1123,8 @@ static int poison_block_until(asq_ctx *ctx, void *self, const asq_value *args, a
     return rc;
 }
 
-/* wait(ms[, file]): does as block, but parked. Its sleep is not durable, so that the run is never unloaded. */
+/* wait(ms[, file]): does as block, but parked. The sleep is not durable, so that the run is never
+ * unloaded. */
 static int poison_wait(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     int64_t ms, runs;
