@@ -876,9 +876,28 @@ ASQ_API int asq_result_then(asq_result *r, asq_result_fn fn, void *user);
  *
  * In local mode all of it is there when the call has ended, with the same results.
  * Errors: ASQ_ETIMEOUT (nothing has come yet; ask again), ASQ_EREDIS (this user may not read it),
- * ASQ_EPROTO (a value cannot be decoded; the next one comes next), ASQ_EINVAL, ASQ_ENOMEM. */
+ * ASQ_EPROTO (a value cannot be decoded; the next one comes next), ASQ_ESTATE (the result has a
+ * callback for them), ASQ_EINVAL, ASQ_ENOMEM. */
 enum { ASQ_NEXT_END = 0, ASQ_NEXT_VALUE = 1, ASQ_NEXT_AGAIN = 2, ASQ_NEXT_MISSED = 3 };
 ASQ_API int asq_result_next(asq_result *r, asq_value **ret, int64_t timeout_ms);
+
+/* Takes what a call emits. `what` is what asq_result_next returns; the value, of ASQ_NEXT_VALUE and
+ * ASQ_NEXT_MISSED, is borrowed for the call of the function, else NULL. */
+typedef void (*asq_emit_fn)(asq_result *r, int what, const asq_value *value, void *user);
+/* Calls fn, on the handle's thread, with all that the call emits, one after the other as
+ * asq_result_next would return it: from inside a wait, asq_poll or the attached loop, never from
+ * asq_result_on_emit itself. ASQ_NEXT_END comes last. A negative `what` is an error, with its text
+ * in asq_errmsg: after ASQ_EPROTO more may come, any other one is the last. Until the last, waits
+ * for the result go on, and the callback of asq_result_then does not come, though the call has
+ * ended; waits inside of a callback do not depend on it.
+ *
+ * fn may call into the library, and may free r or cancel its call. Freeing ends it: fn is not
+ * called again. It is not called while it runs already, and waits. Inside a method it must not make
+ * calls or steps (ASQ_ESTATE), because their order would differ when the method runs again, and it
+ * is not called any more when the method has returned.
+ * Errors: ASQ_EINVAL, ASQ_ESTATE (the result has such a callback, or asq_result_next reads it),
+ * ASQ_ECLOSED, ASQ_ENOMEM. */
+ASQ_API int asq_result_on_emit(asq_result *r, asq_emit_fn fn, void *user);
 
 /* Returns the call's id, by which another process can fetch the result while its record lives;
  * keeps the record, like asq_result_keep. Ask for the id before the result is there, because a
@@ -932,10 +951,15 @@ ASQ_API void asq_group_free(asq_group *g);
  * method runs again. */
 typedef int (*asq_gather_fn)(void *user, size_t index, asq_result *r, size_t done, size_t n);
 
+/* Takes what one of the calls of asq_call_each emits, as asq_emit_fn; `index` is the place of its
+ * input. A return value other than 0 ends asq_call_each, which returns it. */
+typedef int (*asq_each_emit_fn)(void *user, size_t index, asq_result *r, int what,
+                                const asq_value *value);
+
 /* Waits for all results, calling fn (may be NULL) for each as it comes; fn may free it. The results
- * are of one handle, borrowed, and without a callback or a group. 0: all are completed, with a
- * value or an error. Errors: ASQ_ETIMEOUT, ASQ_EINVAL, ASQ_ESTATE (a result has a callback or a
- * group), fn's return value. */
+ * are of one handle, borrowed, and without a callback or a group (asq_result_on_emit is fine). 0:
+ * all are completed, with a value or an error. Errors: ASQ_ETIMEOUT, ASQ_EINVAL, ASQ_ESTATE (a
+ * result has a callback or a group), fn's return value. */
 ASQ_API int asq_gather(asq_result *const *results, size_t n, int64_t timeout_ms, asq_gather_fn fn,
                        void *user);
 
@@ -946,11 +970,12 @@ typedef struct asq_each_options {
     int64_t timeout_ms;           /* in total; 0: the handle's */
     const asq_call_options *call; /* of each call; NULL: defaults */
     asq_gather_fn fn;             /* gets each result, borrowed for its call; or NULL */
-    void *user;                   /* passed to fn */
+    void *user;                   /* passed to fn and on_emit */
+    asq_each_emit_fn on_emit;     /* gets what calls emit, all of it before fn; or NULL */
 } asq_each_options;
 #define ASQ_EACH_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        sizeof(asq_each_options), 0, false, 0, NULL, NULL, NULL                                    \
+        sizeof(asq_each_options), 0, false, 0, NULL, NULL, NULL, NULL                              \
     }
 
 /*
@@ -968,7 +993,7 @@ typedef struct asq_each_options {
  * When a method runs again, it makes the same calls with the same ids, whichever completes first,
  * except for the point at which a failed call or fn ends it. Returns 0 or, with `all`, the number
  * of failed calls. Errors: ASQ_EINVAL, ASQ_ETIMEOUT (calls under way go on), those of asq_callv, of
- * the method, fn's return value.
+ * the method, the return value of fn or on_emit.
  */
 ASQ_API int asq_call_each(asq_agent *const *agents, size_t n, const char *method,
                           const asq_value *inputs, const asq_each_options *options,
@@ -1147,10 +1172,11 @@ ASQ_API bool asq_ctx_canceled(const asq_ctx *ctx);
  * A sleep of 1000 ms or more is durable: its end is recorded like a step (below), and numbered with
  * the steps and calls, so when the call runs again, it sleeps only for the rest, by the clock of
  * the agent's partition and not that of a machine. ms must be on the same side of 1000 in each run.
- * Not durable are shorter sleeps, those inside of a step or of a callback of asq_call_each, those
- * in functions of a class other than methods and create, and those for which the call's records
- * have no room. asq_sleep(asq_ctx_handle(ctx), ms) never is: in a loop that polls something
- * outside, which may go round more often in one run than in the other, use that.
+ * Not durable are shorter sleeps, those inside of a step or of a callback of asq_call_each or
+ * asq_result_on_emit, those in functions of a class other than methods and create, and those for
+ * which the call's records have no room. asq_sleep(asq_ctx_handle(ctx), ms) never is: in a loop
+ * that polls something outside, which may go round more often in one run than in the other, use
+ * that.
  *
  * A durable sleep of a method may end with ASQ_EUNLOADED: when more is left of it than the worker's
  * unload_after_ms, or more than a second and the agent is handed over. The call then gives back its
@@ -1266,10 +1292,10 @@ ASQ_API int asq_promise_new(asq_ctx *ctx, asq_result **ret);
  * same outcome and the same handle, after ASQ_ETIMEOUT (of a program's handle). In a method it is a
  * statement as a call is: it leaves when what its agent did before is in Redis, and is the same one
  * when the method runs again. Errors: ASQ_ESTATE (another one has settled it before; in a step or a
- * callback of asq_call_each), ASQ_EEXPIRED (there is no such promise, or none any more), ASQ_EINVAL
- * (not the id of a promise of this namespace; a message that is not UTF-8), ASQ_ELIMIT (a value of
- * more than max_message_size), ASQ_ETIMEOUT (Redis has not answered within the handle's timeout: it
- * may be settled), ASQ_EREDIS. */
+ * callback of asq_call_each or asq_result_on_emit), ASQ_EEXPIRED (there is no such promise, or none
+ * any more), ASQ_EINVAL (not the id of a promise of this namespace; a message that is not UTF-8),
+ * ASQ_ELIMIT (a value of more than max_message_size), ASQ_ETIMEOUT (Redis has not answered within
+ * the handle's timeout: it may be settled), ASQ_EREDIS. */
 ASQ_API int asq_promise_resolve(asq *h, const char *id, asq_value *value);
 ASQ_API int asq_promise_reject(asq *h, const char *id, int code, const char *message);
 /* Makes a map about a promise, which the caller owns: id, state ("open", "resolved", "rejected"), call

@@ -253,8 +253,8 @@ int asq__call_jobs(asq *h, const struct asq__job *jobs, size_t n, asq_result **r
     if (h->in_method && h->notifying)
         return asq__fail(
             h, ASQ_ESTATE,
-            "inside a method, a callback of asq_call_each must not make calls: their order would "
-            "differ when the method runs again");
+            "inside a method, a callback of asq_call_each or asq_result_on_emit must not make "
+            "calls: their order would differ when the method runs again");
     if (h->steps && h->steps->in_step)
         return asq__fail(
             h, ASQ_ESTATE,

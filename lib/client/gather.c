@@ -1,7 +1,8 @@
 /*
  * gather.c: handles many results in the order of completion (asq_gather), and calls over a list of
  * inputs with a limit of calls under way (asq_call_each). Like a group it uses the results'
- * callbacks and the mode's wait.
+ * callbacks and the mode's wait. What calls emit comes to a queue of its own, and is told from
+ * here, also inside of a callback, where the handle's are not.
  *
  * A method may run again, and must then make the same calls by the same statements. So the calls of
  * asq_call_each never depend on which one completes first: each input is a statement of its own, in
@@ -35,6 +36,10 @@ struct gather {
     asq *h;
     struct asq__list in_flight; /* oldest first */
     struct asq__list done;
+    struct asq__list emitted; /* results with emitted values to be told */
+    asq_each_emit_fn on_emit; /* NULL: nobody wants them */
+    void *user;               /* of on_emit */
+    int told_rc;              /* what it has returned, if not 0 */
     int64_t until_ms;
     bool all;                    /* ends only when all calls under way are done */
     char nobody[ASQ__LATE_TEXT]; /* of the wait whose time was up */
@@ -42,11 +47,10 @@ struct gather {
 
 static void gather_init(struct gather *g, asq *h, int64_t timeout_ms, bool all)
 {
-    g->h = h;
-    g->all = all;
-    g->until_ms = asq__deadline_ms(timeout_ms);
+    *g = (struct gather){ .h = h, .all = all, .until_ms = asq__deadline_ms(timeout_ms) };
     asq__list_init(&g->in_flight);
     asq__list_init(&g->done);
+    asq__list_init(&g->emitted);
 }
 
 static void on_done(asq_result *r, void *user)
@@ -55,6 +59,15 @@ static void on_done(asq_result *r, void *user)
     (void) r;
     asq__list_del(&s->node);
     asq__list_add(&s->g->done, &s->node);
+}
+
+static void tell(asq_result *r, int what, const asq_value *value, void *user)
+{
+    struct slot *s = user;
+    struct gather *g = s->g;
+    g->told_rc = g->on_emit(g->user, s->index, r, what, value);
+    if (g->told_rc)
+        asq__emit_unwatch(r);
 }
 
 static int watch(struct gather *g, struct slot *s, asq_result *r, size_t index)
@@ -66,6 +79,8 @@ static int watch(struct gather *g, struct slot *s, asq_result *r, size_t index)
     int rc = asq__result_then_at_once(r, on_done, s);
     if (rc < 0)
         asq__list_del(&s->node);
+    else if (g->on_emit)
+        rc = asq__emit_watch(r, tell, s, &g->emitted);
     return rc;
 }
 
@@ -74,17 +89,27 @@ static struct slot *first_slot(const struct asq__list *list)
     return asq__list_empty(list) ? NULL : ASQ__CONTAINER(list->next, struct slot, node);
 }
 
-static bool has_done(void *arg)
+static struct slot *first_settled(const struct gather *g)
+{
+    ASQ__LIST_EACH (it, &g->done) {
+        struct slot *s = ASQ__CONTAINER(it, struct slot, node);
+        if (asq__result_is_settled(s->r))
+            return s;
+    }
+    return NULL;
+}
+
+static bool has_due(void *arg)
 {
     const struct gather *g = arg;
-    return !asq__list_empty(&g->done);
+    return !asq__list_empty(&g->emitted) || first_settled(g);
 }
 
 enum asq__wait asq__gather_wait_results(bool (*ready)(void *arg), const void *arg,
                                         asq__wait_fn visit, void *user)
 {
     const struct gather *g = arg;
-    if (ready != has_done)
+    if (ready != has_due || !asq__list_empty(&g->done))
         return ASQ__WAIT_OTHER;
     ASQ__LIST_EACH (it, &g->in_flight)
         if (!visit(user, ASQ__CONTAINER(it, struct slot, node)->r))
@@ -95,23 +120,37 @@ enum asq__wait asq__gather_wait_results(bool (*ready)(void *arg), const void *ar
 static void unwatch(struct slot *s)
 {
     s->r->fn = NULL;
+    if (s->g->on_emit)
+        asq__emit_unwatch(s->r);
     asq__list_del(&s->node);
 }
 
-/* Waits for the next result to complete. */
+static int wait_until_due(struct gather *g)
+{
+    int64_t left = ASQ_FOREVER;
+    if (has_due(g))
+        return 0;
+    if (g->until_ms != INT64_MAX) {
+        left = g->until_ms - asq__now_ms();
+        left = left > 0 ? left : 0;
+    }
+    return asq__late_wait(g->h, has_due, g, left, g->nobody);
+}
+
+/* Waits for the next result to complete, and tells meanwhile what calls emit. */
 static int next_done(struct gather *g, struct slot **ret)
 {
-    if (!has_done(g)) {
-        int64_t left = ASQ_FOREVER;
-        if (g->until_ms != INT64_MAX) {
-            left = g->until_ms - asq__now_ms();
-            left = left > 0 ? left : 0;
-        }
-        int rc = asq__late_wait(g->h, has_done, g, left, g->nobody);
+    for (;;) {
+        int rc = wait_until_due(g);
         if (rc < 0)
             return rc;
+        while (!g->told_rc && !asq__list_empty(&g->emitted))
+            asq__emit_tell(&g->emitted);
+        if (g->told_rc)
+            return g->told_rc;
+        if ((*ret = first_settled(g)))
+            break;
     }
-    *ret = first_slot(&g->done);
     asq__list_del(&(*ret)->node);
     return 0;
 }
@@ -326,6 +365,8 @@ int asq_call_each(asq_agent *const *agents, size_t nagents, const char *method,
         return rc;
     e.n = asq_list_size(inputs);
     gather_init(&e.g, h, o.timeout_ms, o.all && !o.fn);
+    e.g.on_emit = o.on_emit;
+    e.g.user = o.user;
     asq__list_init(&e.unused);
     asq__error_init(&e.error);
     size_t nslots = e.n < o.limit ? e.n : o.limit;

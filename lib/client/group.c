@@ -68,17 +68,26 @@ size_t asq_group_pending(const asq_group *g)
     return g->n - g->first;
 }
 
+/* Returns the place of the first result that can be handed out, or g->done. */
+static size_t first_settled(const asq_group *g)
+{
+    size_t i = g->first;
+    while (i < g->done && !asq__result_is_settled(g->results[i]))
+        i++;
+    return i;
+}
+
 static bool has_next(void *arg)
 {
-    asq_group *g = arg;
-    return g->first < g->done;
+    const asq_group *g = arg;
+    return first_settled(g) < g->done;
 }
 
 enum asq__wait asq__group_wait_results(bool (*ready)(void *arg), const void *arg,
                                        asq__wait_fn visit, void *user)
 {
     const asq_group *g = arg;
-    if (ready != has_next)
+    if (ready != has_next || g->first < g->done)
         return ASQ__WAIT_OTHER;
     for (size_t i = g->done; i < g->n; i++)
         if (!visit(user, g->results[i]))
@@ -101,7 +110,11 @@ int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret)
         if (rc < 0)
             return rc;
     }
-    *ret = g->results[g->first++];
+    size_t at = first_settled(g);
+    *ret = g->results[at];
+    for (; at > g->first; at--)
+        g->results[at] = g->results[at - 1];
+    g->first++;
     return 0;
 }
 

@@ -42,6 +42,7 @@ void asq__handle_init(asq *h, const struct asq__mode *mode)
     asq__error_init(&h->first_failure);
     asq__tally_init(&h->failures, log_failure, h);
     asq__list_init(&h->done);
+    asq__list_init(&h->emitted);
 }
 
 void asq__handle_ref(asq *h)
@@ -53,7 +54,8 @@ void asq__handle_unref(asq *h)
 {
     if (atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
         return;
-    asq__assert(asq__list_empty(&h->done)); /* queued results have references to it */
+    /* Queued results have references to it. */
+    asq__assert(asq__list_empty(&h->done) && asq__list_empty(&h->emitted));
     if (h->mode->release)
         h->mode->release(h);
     asq__error_clear(&h->error);
@@ -272,18 +274,38 @@ int asq_set_trace(asq *h, const asq_trace *trace)
 
 /* ---- waiting ---- */
 
+/* Runs the callback of a result that is completed. */
+static void run_done(struct asq__list *node)
+{
+    asq_result *r = ASQ__CONTAINER(node, asq_result, node);
+    asq_result_fn fn = r->fn;
+    r->queued = false;
+    if (fn && asq__emit_is_over(r)) { /* else emit.c runs it, behind what is to be told before */
+        r->fn = NULL;
+        fn(r, r->user);
+    }
+    asq__result_unref(r); /* the queue's reference */
+}
+
 void asq__handle_run_callbacks(asq *h)
 {
     struct asq__list *node;
-    while ((node = asq__list_pop(&h->done))) {
-        asq_result *r = ASQ__CONTAINER(node, asq_result, node);
-        asq_result_fn fn = r->fn;
-        r->fn = NULL;
-        r->queued = false;
-        if (fn)
-            fn(r, r->user);
-        asq_result_free(r); /* the queue's reference */
+    for (;;) {
+        if (!asq__list_empty(&h->emitted))
+            asq__emit_tell(&h->emitted);
+        else if ((node = asq__list_pop(&h->done)))
+            run_done(node);
+        else
+            break;
     }
+}
+
+void asq__handle_drop_callbacks(asq *h)
+{
+    struct asq__list *node;
+    asq__emit_drop(&h->emitted);
+    while ((node = asq__list_pop(&h->done)))
+        asq__result_unref(ASQ__CONTAINER(node, asq_result, node));
 }
 
 int asq__handle_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)

@@ -99,6 +99,8 @@ struct asq__mode {
     /* Reads on what the call of r emits, into r->progress, which is there some time later. NULL:
      * all of it is there with the result. */
     int (*read_emitted)(asq *h, asq_result *r);
+    /* Ends such a read, whose result is about to be freed. NULL: there are none. */
+    void (*drop_emitted)(asq *h, asq_result *r);
     /* Removes what the call of r has emitted. NULL: its TTL does it. */
     void (*forget_emitted)(asq *h, asq_result *r);
     /* Ends the mode; completes unfinished calls with ASQ_ECLOSED. Not 0: Redis has not accepted all
@@ -115,9 +117,11 @@ struct asq {
     bool closed;
     bool sealed;    /* workers were forked: no further classes */
     bool in_method; /* a method's handle: ends with its call */
+    /* Callbacks run, and waits inside of them run no others; of remote.c. */
+    bool in_callbacks;
     unsigned depth; /* functions on the stack that may call the program back */
     unsigned corked;
-    unsigned notifying;  /* running callbacks of gather.c */
+    unsigned notifying;  /* running callbacks that must not make calls in a method */
     unsigned ncompleted; /* results completed so far; asq_poll compares */
     int64_t timeout_ms;
     int64_t admin_until_ms; /* end of the wait of the current function of admin.h */
@@ -140,6 +144,7 @@ struct asq {
     struct asq__tally failures;       /* of calls without a result, for the log */
     struct asq__own_stats *own_stats; /* of a program's calls; NULL: a method's handle */
     struct asq__list done;            /* results with a due callback */
+    struct asq__list emitted;         /* results with a due callback for what their calls emit */
     struct asq__registry *registry;   /* NULL: none */
     char *url, *ns;
     asq_log_fn log;
@@ -247,11 +252,15 @@ void asq__log(const asq *h, asq_log_level level, const char *fmt, ...)
 void asq__log_text(void *user, asq_log_level level, const char *message);
 /* Runs the due callbacks. Call on the handle's thread. */
 void asq__handle_run_callbacks(asq *h);
+/* Drops them, because the method has ended whose handle it is. */
+void asq__handle_drop_callbacks(asq *h);
 int asq__handle_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms);
 
 /* result.c */
 int asq__result_new(asq *h, asq_result **ret);
 void asq__result_ref(asq_result *r);
+/* Drops a reference that is not the program's, whose asq_result_free does more. */
+void asq__result_unref(asq_result *r);
 /* Makes a result for a call that was made elsewhere, or a promise. */
 int asq__result_attach(asq *h, const struct asq__call_id *id, asq_result **ret);
 const char *asq__result_id_text(const asq_result *r);
@@ -282,11 +291,33 @@ static inline bool asq__result_is_done(const asq_result *r)
 {
     return atomic_load_explicit(&r->completed, memory_order_acquire);
 }
+/* Returns whether waits for the result end: it is completed, and what its call has emitted was told
+ * to the callback for that, if there is one. */
+bool asq__result_is_settled(const asq_result *r);
 
 /* emit.c: returns what the call of r emits, made when it is asked for first; NULL: no memory. */
 struct asq__progress *asq__result_progress(asq_result *r);
 void asq__result_free_progress(asq_result *r);
-/* Wakes whoever waits for what the call of a result emits, see asq__progress.arrived. */
+/* Does as asq_result_on_emit. queue: a list that gets the result's asq__progress.due when there is
+ * something to tell, with a reference; whoever has the list calls asq__emit_tell. NULL: the
+ * handle's. */
+int asq__emit_watch(asq_result *r, asq_emit_fn fn, void *user, struct asq__list *queue);
+/* Has the callback called no more, and takes it out of its queue. */
+void asq__emit_unwatch(asq_result *r);
+/* Has the callback called no more, and drops the read, because the program frees the result. */
+void asq__emit_end(asq_result *r);
+/* Puts the result into its callback's queue. Call on the handle's thread. */
+void asq__emit_due(asq_result *r);
+/* Takes the first result out of a queue, and tells its callback what is there. */
+void asq__emit_tell(struct asq__list *queue);
+/* Empties a queue without telling anybody. */
+void asq__emit_drop(struct asq__list *queue);
+/* Returns whether there is no callback that has yet to be told something. */
+bool asq__emit_is_over(const asq_result *r);
+/* Returns whether waits for the result do not depend on such a callback, also because it cannot be
+ * called now. */
+bool asq__emit_is_settled(const asq_result *r);
+/* Tells what a wait for emitted values waits for; see asq__wait_results. */
 enum asq__wait asq__emit_wait_results(bool (*ready)(void *arg), const void *arg, asq__wait_fn visit,
                                       void *user);
 

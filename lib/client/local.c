@@ -387,6 +387,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         ctx.h->chain = NULL;
         ctx.h->outer_trace = NULL;
         ctx.h->outer = NULL;
+        asq__handle_drop_callbacks(ctx.h);
         asq__handle_unref(ctx.h);
     }
     free(links);
@@ -660,7 +661,7 @@ static void free_kept(struct asq__node *node, void *user)
     struct local *l = user;
     struct kept *k = ASQ__CONTAINER(node, struct kept, node);
     asq__table_del(&l->kept, node);
-    asq_result_free(k->result);
+    asq__result_unref(k->result);
     free(k);
 }
 

@@ -59,7 +59,7 @@ static void complete_waiters(struct promise *p, const asq_value *value, const as
     while ((node = asq__list_pop(&p->waiters))) {
         struct waiter *w = ASQ__CONTAINER(node, struct waiter, node);
         complete(w->result, value, error);
-        asq_result_free(w->result);
+        asq__result_unref(w->result);
         free(w);
     }
 }

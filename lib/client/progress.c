@@ -34,6 +34,8 @@ void asq__progress_init(struct asq__progress *p, const struct asq__call_id *id,
 {
     *p = (struct asq__progress){ .call = call, .id = *id };
     asq__list_init(&p->node);
+    asq__list_init(&p->of_method);
+    asq__list_init(&p->due);
     asq__emitted_init(&p->got);
     atomic_init(&p->there, true);
 }
@@ -41,6 +43,7 @@ void asq__progress_init(struct asq__progress *p, const struct asq__call_id *id,
 void asq__progress_release(struct asq__progress *p)
 {
     asq__assert(asq__list_empty(&p->node) && !p->asking);
+    asq__assert(asq__list_empty(&p->of_method) && asq__list_empty(&p->due));
     asq__emitted_release(&p->got);
 }
 
@@ -49,10 +52,13 @@ void asq__progress_release(struct asq__progress *p)
 /* Gives the reader what has come. `p` may be freed after this. */
 static void deliver(struct asq__progress *p)
 {
+    bool asking = p->asking; /* then the reply releases it */
     asq__list_del(&p->node);
     p->call->progress = NULL;
     atomic_store_explicit(&p->there, true, memory_order_release);
     p->arrived(p);
+    if (!asking)
+        p->release(p);
 }
 
 static void fail(struct asq__progress *p, int code, const char *why)
@@ -127,8 +133,8 @@ static void on_entries(struct asq__conn *c, const redisReply *reply, void *user)
     struct asq__progress *p = user;
     (void) c;
     p->asking = false;
-    if (!p->engine) { /* it was told already, and waits for this reply alone */
-        p->arrived(p);
+    if (!p->engine) { /* it was told already, or dropped, and waits for this reply alone */
+        p->release(p);
         return;
     }
     if (!reply || asq__reply_is_transient(reply))
@@ -210,6 +216,18 @@ void asq__progress_want(struct asq__engine *e, struct asq__progress *p, bool don
         asq__progress_ended(p);
     else
         read_on(p);
+}
+
+void asq__progress_drop(struct asq__progress *p)
+{
+    if (asq__list_empty(&p->node))
+        return; /* there already */
+    asq__list_del(&p->node);
+    p->call->progress = NULL;
+    p->engine = NULL;
+    atomic_store_explicit(&p->there, true, memory_order_release);
+    if (!p->asking)
+        p->release(p);
 }
 
 void asq__progress_read_all(struct asq__engine *e)

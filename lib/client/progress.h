@@ -4,7 +4,7 @@
  *
  * The reader asks (asq__progress_want), waits until asq__progress_is_there(), takes what has come,
  * and asks again. From asking until it is there, all of it belongs to the thread of the engine, and
- * whoever asks has to keep it.
+ * whoever asks has to keep it until `release` is called.
  */
 #ifndef ASQ_CLIENT_PROGRESS_H
 #define ASQ_CLIENT_PROGRESS_H
@@ -37,9 +37,19 @@ struct asq__progress {
     int code;      /* of a failure; 0: none */
     char why[200];
     atomic_bool there;
-    /* Set by whoever asks. Tells, on the thread of the engine, that something is there, and lets go
-     * what holds it; not while `asking`: it is called once more then. */
+    /* Set by whoever asks; called on the thread of the engine, in this order: something is there;
+     * and the engine needs it no more. Of a read that is dropped only the second. */
     void (*arrived)(struct asq__progress *p);
+    void (*release)(struct asq__progress *p);
+    struct asq__list of_method; /* of nested.c: in its reads, or in what has arrived for it */
+    /* The reader's callback, of emit.c, on the handle's thread. */
+    bool by_callback; /* there is one, or was; never changes while it is read */
+    bool by_next;     /* asq_result_next reads */
+    bool telling;     /* the callback runs */
+    asq_emit_fn fn;   /* NULL: none, or it has been told all */
+    void *user;
+    struct asq__list *queue; /* to be put into when something is there */
+    struct asq__list due;    /* in it */
 };
 
 void asq__progress_init(struct asq__progress *p, const struct asq__call_id *id,
@@ -51,6 +61,8 @@ static inline bool asq__progress_is_there(const struct asq__progress *p)
 }
 /* Has it read on. done: the call has ended. */
 void asq__progress_want(struct asq__engine *e, struct asq__progress *p, bool done);
+/* Ends a read that nobody waits for any more, for good. */
+void asq__progress_drop(struct asq__progress *p);
 
 /* For the engine. */
 /* Notes that the call has emitted more. */

@@ -86,8 +86,9 @@ static int parse(asq *h, const char *text, struct asq__call_id *ret)
     if (h->in_method && (h->notifying || (h->steps && h->steps->in_step)))
         return asq__fail(
             h, ASQ_ESTATE,
-            "a promise cannot be settled in a step or a callback of asq_call_each: that "
-            "would be missing, or in another order, when the method runs again");
+            "a promise cannot be settled in a step or a callback of asq_call_each or "
+            "asq_result_on_emit: that would be missing, or in another order, when the method runs "
+            "again");
     if (!asq__call_id_is_promise(ret))
         return asq__fail(h, ASQ_EINVAL, "'%s' is the id of a call: only a promise can be settled",
                          text);

@@ -44,7 +44,7 @@ struct remote {
     char client[17];
     uint64_t client_number;
     ev_prepare prepare; /* attached: runs the callbacks that are due */
-    bool attached, in_callbacks, was_up;
+    bool attached, was_up;
     bool no_time_logged, plain_logged;
     bool quiet; /* do not log a lost connection */
     struct asq__trouble away;
@@ -225,7 +225,7 @@ static void flush(struct remote *r)
 static void flush_soon(struct remote *r)
 {
     int64_t now = asq__now_ms_coarse();
-    if (!r->in_callbacks || (r->unwritten_since_ms && r->unwritten_since_ms != now)) {
+    if (!r->h->in_callbacks || (r->unwritten_since_ms && r->unwritten_since_ms != now)) {
         flush(r);
         return;
     }
@@ -236,14 +236,14 @@ static void flush_soon(struct remote *r)
 static void run_callbacks(struct remote *r)
 {
     asq *h = r->h;
-    if (r->in_callbacks)
+    if (r->h->in_callbacks)
         return;
     if (h->failures.n)
         asq__tally_log_due(&h->failures, asq__now_ms_coarse(), false);
     asq__handle_enter(h);
-    r->in_callbacks = true;
+    r->h->in_callbacks = true;
     asq__handle_run_callbacks(h);
-    r->in_callbacks = false;
+    r->h->in_callbacks = false;
     if (r->unwritten_since_ms)
         flush(r);
     asq__handle_leave(h);
@@ -277,13 +277,13 @@ static int wait_for(struct remote *r, bool (*ready)(void *arg), void *arg, int64
 {
     asq *h = r->h;
     int64_t deadline = asq__deadline_ms(timeout_ms);
-    if (r->attached && r->in_callbacks && timeout_ms != 0)
+    if (r->attached && r->h->in_callbacks && timeout_ms != 0)
         return asq__fail(h, ASQ_ESTATE,
                          "a wait inside a callback of an attached loop would stop the loop; use "
                          "asq_result_then");
     flush(r);
     for (bool first = true;; first = false) {
-        if (!r->in_callbacks)
+        if (!r->h->in_callbacks)
             run_callbacks(r);
         if (ready(arg))
             return 0;
@@ -295,7 +295,7 @@ static int wait_for(struct remote *r, bool (*ready)(void *arg), void *arg, int64
             if (left <= 0 && !(first && timeout_ms == 0))
                 return ASQ_ETIMEOUT;
         }
-        if (r->attached && r->in_callbacks)
+        if (r->attached && r->h->in_callbacks)
             return ASQ_ETIMEOUT; /* the attached loop will process further events */
         pump(r, left);
         if (timeout_ms == 0 && !first)
@@ -348,7 +348,7 @@ static void call_done(struct asq__call *call, const Asqueue__Result *result, con
         asq__result_set(res, NULL, error);
     res->h->ncompleted++;
     asq__result_queue_callback(res);
-    asq_result_free(res); /* the engine's reference */
+    asq__result_unref(res); /* the engine's reference */
 }
 
 static int run_before_use(asq *h, struct remote *r)
@@ -376,7 +376,7 @@ static int remote_submit(asq *h, asq_result **results, size_t n)
             break;
         asq__result_ref(res);
         asq__buf_release(&res->job);
-        if (++r->since_pump >= PUMP_EVERY && !r->attached && !r->in_callbacks)
+        if (++r->since_pump >= PUMP_EVERY && !r->attached && !r->h->in_callbacks)
             pump(r, 0);
     }
     if (rc < 0) {
@@ -384,7 +384,7 @@ static int remote_submit(asq *h, asq_result **results, size_t n)
         for (size_t k = 0; k < i; k++) {
             if (results[k]->call.batch) {
                 asq__engine_abandon(r->engine, &results[k]->call);
-                asq_result_free(results[k]);
+                asq__result_unref(results[k]);
             }
         }
         if (*h->error.pub.message == '\0' || rc == ASQ_EBUSY || rc == ASQ_ENOMEM)
@@ -420,7 +420,7 @@ static int remote_attach(asq *h, asq_result *res)
     asq__result_ref(res);
     rc = asq__engine_await(r->engine, &res->id, &res->call);
     if (rc < 0) {
-        asq_result_free(res);
+        asq__result_unref(res);
         return asq__fail(h, rc, "call %s: %s", asq__result_id_text(res), asq_strerror(rc));
     }
     return 0;
@@ -445,17 +445,29 @@ static int remote_cancel(asq *h, asq_result *res)
 
 static void emitted_arrived(struct asq__progress *p)
 {
-    if (!p->asking)
-        asq_result_free(ASQ__CONTAINER(p->call, asq_result, call));
+    if (p->fn)
+        asq__emit_due(ASQ__CONTAINER(p->call, asq_result, call));
+}
+
+static void release_emitted(struct asq__progress *p)
+{
+    asq__result_unref(ASQ__CONTAINER(p->call, asq_result, call));
 }
 
 static int remote_read_emitted(asq *h, asq_result *res)
 {
     struct remote *r = h->impl;
     res->progress->arrived = emitted_arrived;
+    res->progress->release = release_emitted;
     asq__result_ref(res);
     asq__progress_want(r->engine, res->progress, asq__result_is_done(res));
     return 0;
+}
+
+static void remote_drop_emitted(asq *h, asq_result *res)
+{
+    (void) h;
+    asq__progress_drop(res->progress);
 }
 
 static void remote_forget_emitted(asq *h, asq_result *res)
@@ -549,6 +561,7 @@ const struct asq__mode asq__remote_mode = {
     .cancel = remote_cancel,
     .attach_ev = remote_attach_ev,
     .read_emitted = remote_read_emitted,
+    .drop_emitted = remote_drop_emitted,
     .forget_emitted = remote_forget_emitted,
     .unseen = asq__handle_note_unseen,
     .close = remote_close,

@@ -60,7 +60,7 @@ static bool is_unseen_failure(const asq_result *r)
            code != ASQ_ECANCELED;
 }
 
-void asq_result_free(asq_result *r)
+void asq__result_unref(asq_result *r)
 {
     if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
         return;
@@ -84,6 +84,13 @@ void asq_result_free(asq_result *r)
         r->h->mode->forget_emitted(r->h, r);
     asq__handle_unref(r->h);
     free(r);
+}
+
+void asq_result_free(asq_result *r)
+{
+    if (r && r->progress)
+        asq__emit_end(r);
+    asq__result_unref(r);
 }
 
 const char *asq__result_id_text(const asq_result *r)
@@ -153,6 +160,8 @@ void asq__result_queue_callback(asq_result *r)
         fn(r, r->user);
         return;
     }
+    if (!asq__emit_is_over(r))
+        return; /* emit.c runs it */
     r->queued = true;
     asq__result_ref(r);
     asq__list_add(&r->h->done, &r->node);
@@ -160,9 +169,14 @@ void asq__result_queue_callback(asq_result *r)
 
 /* ---- waiting ---- */
 
-static bool is_done(void *arg)
+bool asq__result_is_settled(const asq_result *r)
 {
-    return asq__result_is_done(arg);
+    return asq__result_is_done(r) && asq__emit_is_settled(r);
+}
+
+static bool is_settled(void *arg)
+{
+    return asq__result_is_settled(arg);
 }
 
 bool asq_result_done(asq_result *r)
@@ -170,9 +184,9 @@ bool asq_result_done(asq_result *r)
     if (!r)
         return false;
     r->seen = true;
-    if (!asq__result_is_done(r) && !r->h->closed)
-        asq__handle_wait(r->h, is_done, r, 0);
-    return asq__result_is_done(r);
+    if (!asq__result_is_settled(r) && !r->h->closed)
+        asq__handle_wait(r->h, is_settled, r, 0);
+    return asq__result_is_settled(r);
 }
 
 static const asq_error no_memory = { ASQ_ENOMEM, "out of memory", "", "", "", "", "" };
@@ -186,20 +200,31 @@ static const asq_error *error_of(const asq_result *r)
     return r->value ? &no_error : &no_memory;
 }
 
+static int late(asq_result *r, int64_t timeout_ms, const char *nobody)
+{
+    const char *id = asq__result_id_text(r);
+    const long long ms = timeout_ms;
+    if (asq__result_is_done(r))
+        return asq__fail(r->h, ASQ_ETIMEOUT,
+                         "call %s is finished, but what it has emitted was not told after %lld ms",
+                         id, ms);
+    return asq__call_id_is_promise(&r->id)
+               ? asq__fail(r->h, ASQ_ETIMEOUT, "promise %s is not settled after %lld ms%s", id, ms,
+                           nobody)
+               : asq__fail(r->h, ASQ_ETIMEOUT,
+                           "call %s is not finished after %lld ms%s; it goes on", id, ms, nobody);
+}
+
 int asq_result_wait(asq_result *r, int64_t timeout_ms)
 {
     if (!r)
         return ASQ_EINVAL;
     r->seen = true;
-    if (!asq__result_is_done(r)) {
+    if (!asq__result_is_settled(r)) {
         char nobody[ASQ__LATE_TEXT];
-        int rc = asq__late_wait(r->h, is_done, r, timeout_ms, nobody);
+        int rc = asq__late_wait(r->h, is_settled, r, timeout_ms, nobody);
         if (rc == ASQ_ETIMEOUT)
-            return asq__call_id_is_promise(&r->id)
-                       ? asq__fail(r->h, rc, "promise %s is not settled after %lld ms%s",
-                                   asq__result_id_text(r), (long long) timeout_ms, nobody)
-                       : asq__fail(r->h, rc, "call %s is not finished after %lld ms%s; it goes on",
-                                   asq__result_id_text(r), (long long) timeout_ms, nobody);
+            return late(r, timeout_ms, nobody);
         if (rc < 0)
             return rc;
     }
@@ -320,7 +345,7 @@ int asq_result_unpack(asq_result *r, const char *fmt, ...)
                   : 0;
 }
 
-int asq_result_then(asq_result *r, asq_result_fn fn, void *user)
+static int then(asq_result *r, asq_result_fn fn, void *user, bool at_once)
 {
     if (!r)
         return ASQ_EINVAL;
@@ -330,7 +355,8 @@ int asq_result_then(asq_result *r, asq_result_fn fn, void *user)
         return asq__fail(r->h, ASQ_ESTATE, "asq_result_then: call %s has a callback already",
                          asq__result_id_text(r));
     r->seen = true;
-    if (asq__result_is_done(r)) {
+    r->at_once = at_once;
+    if (asq__result_is_done(r) && (at_once || asq__emit_is_over(r))) {
         fn(r, user);
         return 0;
     }
@@ -339,10 +365,14 @@ int asq_result_then(asq_result *r, asq_result_fn fn, void *user)
     return 0;
 }
 
+int asq_result_then(asq_result *r, asq_result_fn fn, void *user)
+{
+    return then(r, fn, user, false);
+}
+
 int asq__result_then_at_once(asq_result *r, asq_result_fn fn, void *user)
 {
-    r->at_once = !r->fn;
-    return asq_result_then(r, fn, user);
+    return then(r, fn, user, true);
 }
 
 /* ---- ids ---- */
@@ -398,7 +428,7 @@ int asq__result_attach(asq *h, const struct asq__call_id *id, asq_result **ret)
 asq_value *asq_value_future(asq_result *result)
 {
     struct asq__future_object live = { result, (void (*)(void *)) asq__result_ref,
-                                       (void (*)(void *)) asq_result_free };
+                                       (void (*)(void *)) asq__result_unref };
     if (!result)
         return NULL;
     asq_result_keep(result);
@@ -438,7 +468,7 @@ struct many {
 static bool all_done(void *arg)
 {
     struct many *m = arg;
-    while (m->next < m->n && asq__result_is_done(m->results[m->next]))
+    while (m->next < m->n && asq__result_is_settled(m->results[m->next]))
         m->next++;
     return m->next == m->n;
 }
@@ -447,7 +477,7 @@ static bool any_done(void *arg)
 {
     struct many *m = arg;
     for (m->next = 0; m->next < m->n; m->next++)
-        if (asq__result_is_done(m->results[m->next]))
+        if (asq__result_is_settled(m->results[m->next]))
             return true;
     return false;
 }
@@ -467,19 +497,30 @@ int asq__results_check(asq_result *const *results, size_t n, const char *functio
     return 0;
 }
 
+/* A wait for what calls have emitted that have ended is one for no call. */
 static enum asq__wait visit_many(const struct many *m, enum asq__wait kind, asq__wait_fn visit,
                                  void *user)
 {
-    for (size_t i = 0; i < m->n; i++)
-        if (!asq__result_is_done(m->results[i]) && !visit(user, m->results[i]))
+    enum asq__wait ret = ASQ__WAIT_OTHER;
+    for (size_t i = 0; i < m->n; i++) {
+        if (asq__result_is_done(m->results[i])) {
+            if (kind == ASQ__WAIT_ANY)
+                return ASQ__WAIT_OTHER;
+            continue;
+        }
+        ret = kind;
+        if (!visit(user, m->results[i]))
             break;
-    return kind;
+    }
+    return ret;
 }
 
 enum asq__wait asq__wait_results(bool (*ready)(void *arg), const void *arg, asq__wait_fn visit,
                                  void *user)
 {
-    if (ready == is_done) {
+    if (ready == is_settled) {
+        if (asq__result_is_done(arg))
+            return ASQ__WAIT_OTHER;
         visit(user, arg);
         return ASQ__WAIT_ALL;
     }

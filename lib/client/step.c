@@ -60,8 +60,8 @@ int asq__step_begin(asq_ctx *ctx, Asqueue__StepKind kind, const char *name, size
                         "they would be missing then");
     if (ctx->h->notifying)
         return asq_fail(ctx, ASQ_ESTATE,
-                        "a callback of asq_call_each must not make steps: their order would differ "
-                        "when the method runs again");
+                        "a callback of asq_call_each or asq_result_on_emit must not make steps: "
+                        "their order would differ when the method runs again");
     rc = asq__step_next(ctx, log, kind, name, known);
     if (rc != 0 || kind == ASQUEUE__STEP_KIND__SLEEP || has_room(ctx, log, value_n))
         return rc;
@@ -369,9 +369,9 @@ static int wait_until(asq_ctx *ctx, asq_result *r, int64_t timeout_ms)
     }
     int64_t left = until_ms - (asq__boot_ms() + ctx->clock_minus_boot_ms);
     rc = asq_result_wait(r, left < 0 ? 0 : left < timeout_ms ? left : timeout_ms);
-    if (!asq__result_is_done(r) && rc != ASQ_ETIMEOUT)
+    if (!asq__result_is_settled(r) && rc != ASQ_ETIMEOUT)
         return rc; /* the call is over: nothing is decided */
-    late = !asq__result_is_done(r);
+    late = !asq__result_is_settled(r);
     struct asq__step step = { .number = log->number,
                               .kind = ASQUEUE__STEP_KIND__WAITED,
                               .name = "",

@@ -36,20 +36,34 @@
 
 /* ---- wait ---- */
 
+/* Returns the result whose call emits. */
+static asq_result *emitting(const struct asq__progress *p)
+{
+    return ASQ__CONTAINER(p->call, asq_result, call);
+}
+
 /* Takes completed results and runs callbacks, on the method's thread. */
 static void take_completed(struct asq__nested *n)
 {
-    struct asq__list taken;
+    struct asq__list taken, arrived;
     struct asq__list *node;
     asq__list_init(&taken);
+    asq__list_init(&arrived);
     pthread_mutex_lock(&n->lock);
     asq__list_splice(&taken, &n->completed);
+    asq__list_splice(&arrived, &n->arrived);
     pthread_mutex_unlock(&n->lock);
     while ((node = asq__list_pop(&taken))) {
         asq_result *r = ASQ__CONTAINER(node, asq_result, node);
         n->handle.ncompleted++;
         asq__result_queue_callback(r);
-        asq_result_free(r);
+        asq__result_unref(r);
+    }
+    while ((node = asq__list_pop(&arrived))) {
+        asq_result *r = emitting(ASQ__CONTAINER(node, struct asq__progress, of_method));
+        if (!asq__emit_is_over(r))
+            asq__emit_due(r);
+        asq__result_unref(r);
     }
     asq__handle_run_callbacks(&n->handle);
 }
@@ -88,11 +102,12 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
         n->w->run_hooks->unpark(n->run);
 }
 
-/* Returns whether a completed result has a callback to run. */
+/* Returns whether a completed result has a callback to run, or one is to be told of emitted
+ * values. */
 static bool has_callback_due(struct asq__nested *n)
 {
-    bool due = false;
     pthread_mutex_lock(&n->lock);
+    bool due = !asq__list_empty(&n->arrived);
     ASQ__LIST_EACH (it, &n->completed)
         due = due || ASQ__CONTAINER(it, asq_result, node)->fn;
     pthread_mutex_unlock(&n->lock);
@@ -171,7 +186,7 @@ enum asq__wait asq__nested_waits_for(const struct asq__run *run, asq__wait_fn vi
 
 /* ---- results made elsewhere, cancelling ---- */
 
-enum ask { ASK_ATTACH, ASK_CANCEL, ASK_EMITTED };
+enum ask { ASK_ATTACH, ASK_CANCEL, ASK_EMITTED, ASK_DROP_EMITTED };
 
 struct query {
     struct asq__handover handover;
@@ -179,18 +194,35 @@ struct query {
     asq_result *result; /* a reference */
 };
 
-/* Wakes a method that waits for what a call emits. */
+/* Wakes a method that waits for what a call emits, or has a callback for it. */
 static void emitted_arrived(struct asq__progress *p)
 {
-    asq_result *r = ASQ__CONTAINER(p->call, asq_result, call);
+    asq_result *r = emitting(p);
     struct asq__nested *n = r->h->impl;
-    if (n->run && asq__run_is_parked(n->run) && n->ready(n->arg)) {
+    asq__list_del(&p->of_method);
+    if (p->by_callback) {
+        asq__result_ref(r);
+        pthread_mutex_lock(&n->lock);
+        asq__list_add(&n->arrived, &p->of_method);
+        pthread_mutex_unlock(&n->lock);
+    }
+    if (asq__run_is_parked(n->run) && (p->by_callback || n->ready(n->arg))) {
         n->run->wait_rc = 0;
         ev_timer_stop(n->w->loop, &n->timer);
         n->w->run_hooks->unpark(n->run);
     }
-    if (!p->asking)
-        asq_result_free(r);
+}
+
+static void release_emitted(struct asq__progress *p)
+{
+    asq__result_unref(emitting(p));
+}
+
+/* Ends a read, on the loop. */
+static void drop_read(struct asq__progress *p)
+{
+    asq__list_del(&p->of_method);
+    asq__progress_drop(p);
 }
 
 static void ask_on_loop(struct asq__handover *h)
@@ -207,11 +239,17 @@ static void ask_on_loop(struct asq__handover *h)
             asq__call_fail(&r->call, &error);
         }
     } else if (q->ask == ASK_EMITTED) {
-        r->progress->arrived = emitted_arrived; /* lets go of the reference */
+        r->progress->arrived = emitted_arrived;
+        r->progress->release = release_emitted; /* of the query's reference */
+        asq__list_add(&n->reads, &r->progress->of_method);
         asq__progress_want(n->w->engine, r->progress, asq__result_is_done(r));
+    } else if (q->ask == ASK_DROP_EMITTED) {
+        if (!asq__progress_is_there(r->progress))
+            drop_read(r->progress);
+        asq__result_unref(r);
     } else {
         asq__engine_cancel(n->w->engine, &r->id);
-        asq_result_free(r);
+        asq__result_unref(r);
     }
     free(q);
 }
@@ -245,6 +283,12 @@ static int nested_cancel(asq *h, asq_result *r)
 static int nested_read_emitted(asq *h, asq_result *r)
 {
     return ask_loop(h, r, ASK_EMITTED);
+}
+
+/* A failure leaves the read to the end of the method. */
+static void nested_drop_emitted(asq *h, asq_result *r)
+{
+    ask_loop(h, r, ASK_DROP_EMITTED);
 }
 
 static void nested_keep(asq *h, asq_result *r)
@@ -298,6 +342,7 @@ static const struct asq__mode nested_mode = {
     .attach_ev = nested_attach_ev,
     .emit = asq__nested_emit,
     .read_emitted = nested_read_emitted,
+    .drop_emitted = nested_drop_emitted,
     .unseen = asq__nested_unseen,
     .load_steps = asq__nested_load_steps,
     .record_steps = asq__nested_record_steps,
@@ -355,6 +400,8 @@ asq *asq__nested_handle(asq_ctx *ctx)
     n->chain.n_links = outer + 1;
     pthread_mutex_init(&n->lock, NULL);
     asq__list_init(&n->completed);
+    asq__list_init(&n->arrived);
+    asq__list_init(&n->reads);
     asq__list_init(&n->steps.node);
     atomic_init(&n->emit_bytes, 0);
     n->wait.handle = wait_on_loop;
@@ -389,8 +436,11 @@ void asq__nested_end(struct asq__run *run)
     h->outer_trace = NULL;
     n->run = NULL;
     while ((node = asq__list_pop(&n->completed)))
-        asq_result_free(ASQ__CONTAINER(node, asq_result, node));
-    while ((node = asq__list_pop(&h->done)))
-        asq_result_free(ASQ__CONTAINER(node, asq_result, node));
+        asq__result_unref(ASQ__CONTAINER(node, asq_result, node));
+    while ((node = asq__list_pop(&n->arrived)))
+        asq__result_unref(emitting(ASQ__CONTAINER(node, struct asq__progress, of_method)));
+    while (!asq__list_empty(&n->reads)) /* the calls that are read of may go on for long */
+        drop_read(ASQ__CONTAINER(n->reads.next, struct asq__progress, of_method));
+    asq__handle_drop_callbacks(h);
     asq__handle_unref(h);
 }

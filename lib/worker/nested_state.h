@@ -38,6 +38,8 @@ struct asq__nested {
     char own_id[ASQ__CALL_ID_TEXT];
     pthread_mutex_t lock;
     struct asq__list completed; /* results for the method to take; under lock */
+    struct asq__list arrived;   /* what calls emit, for the method's callbacks; under lock */
+    struct asq__list reads;     /* of what calls emit; of the loop */
     /* A wait for records of steps; of steps.c, and of the loop but for rc. */
     struct asq__steps_wait {
         struct asq__list node; /* in part->recording */

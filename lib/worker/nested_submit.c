@@ -84,7 +84,7 @@ void asq__nested_call_done(struct asq__call *call, const Asqueue__Result *result
         if (result && r->error && !r->unwatched && !r->keep && r->error->pub.code != ASQ_ECANCELED)
             asq__nested_unseen(r->h, r, &r->error->pub);
         r->seen = true;
-        asq_result_free(r);
+        asq__result_unref(r);
         return;
     }
     pthread_mutex_lock(&n->lock);
@@ -104,7 +104,7 @@ static void request_free(struct request *q)
     asq__list_del(&q->deferred);
     asq__buf_release(&q->jobs);
     for (size_t i = 0; i < q->n; i++)
-        asq_result_free(q->results[i]);
+        asq__result_unref(q->results[i]);
     asq__handle_unref(&q->nested->handle);
     free(q);
 }

@@ -2,6 +2,7 @@
  * check_emit.c: what methods emit comes to whoever waits for the call, in order, once, and with
  * nothing left out that is not told, whatever becomes of workers and connections.
  */
+#include "emitter.h"
 #include "logged.h"
 #include "modes.h"
 #include "redis/script.h"
@@ -14,135 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TEXT = 200000 };
-
-static const char *gate, *turn, *notes;
 static asq_agent *emitter;
 static sup_proxy *proxy;
 static int64_t unload_after_ms; /* of the worker; 0: the default */
 
-/* ---- a class that emits -----------------------------------------------------------------------
- *
- * Its method does what a text says, one word after the other:
- *
- *     e:N   emits the next N of the ints 0, 1, … of this run
- *     o:N   the same, in the first run alone
- *     b:N   emits a text of N bytes
- *     j:T   emits the JSON value T
- *     g     notes "at the gate", and waits until the gate is open
- *     w:N   waits until go(N)
- *     k     kills the process, the first time
- *     s:N   sleeps for N ms
- *     E     fails with ASQ_EFAILED, the first time
- *     F     fails with ASQ_EFAILED
- */
-
-static bool is_first(void)
-{
-    if (exists(turn))
-        return false;
-    touch(turn);
-    return true;
-}
-
-static int emit_text(asq_ctx *ctx, size_t n)
-{
-    char *text = malloc(n + 1);
-
-    memset(text, 'x', n);
-    int rc = asq_emit(ctx, asq_value_stringn(text, n));
-    free(text);
-    return rc;
-}
-
-/* Has the word w:N go on. */
-static void go(int n)
-{
-    char *name = sup_format("gate.%d", n);
-
-    touch(logged_file(name));
-    free(name);
-}
-
-static void wait_for_go(long n)
-{
-    char *path = sup_format("%s.%ld", gate, n);
-
-    while (!exists(path))
-        sup_sleep_ms(5);
-    free(path);
-}
-
-static int do_word(asq_ctx *ctx, const char *word, int *next)
-{
-    asq_value *v = NULL;
-    long n = strlen(word) > 2 ? atol(word + 2) : 0;
-    int rc = 0;
-
-    switch (*word) {
-    case 'e':
-        while (n-- > 0 && rc == 0)
-            rc = asq_emit(ctx, asq_value_int((*next)++));
-        return rc;
-    case 'o':
-        while (!exists(turn) && n-- > 0 && rc == 0)
-            rc = asq_emit(ctx, asq_value_int((*next)++));
-        return rc;
-    case 'b': return emit_text(ctx, (size_t) n);
-    case 'j':
-        if (asq_from_json(word + 2, strlen(word + 2), &v, NULL, 0) < 0)
-            return asq_fail(ctx, ASQ_EPARSE, "%s", word);
-        return asq_emit(ctx, v);
-    case 'g':
-        touch(notes);
-        while (!exists(gate))
-            sup_sleep_ms(5);
-        return 0;
-    case 'w': wait_for_go(n); return 0;
-    case 's': return asq_ctx_sleep(ctx, n);
-    case 'k':
-        if (is_first())
-            kill(getpid(), SIGKILL);
-        return 0;
-    case 'E': return is_first() ? asq_fail(ctx, ASQ_EFAILED, "first run") : 0;
-    default: return asq_fail(ctx, ASQ_EFAILED, "as it was told");
-    }
-}
-
-static int emitter_run(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
-{
-    const char *script;
-    char *copy, *word, *rest;
-    int rc, next = 0;
-
-    (void) self;
-    if ((rc = asq_args(ctx, args, "[s]", &script)) < 0)
-        return rc;
-    copy = strdup(script);
-    for (word = strtok_r(copy, " ", &rest); word && rc == 0; word = strtok_r(NULL, " ", &rest))
-        rc = do_word(ctx, word, &next);
-    free(copy);
-    if (rc == 0)
-        *ret = asq_value_int(next);
-    return rc;
-}
-
-/* Adds what asq_result_next has returned to a text. */
-static void add(char *out, int what, const asq_value *v)
-{
-    char *json = NULL;
-    size_t at = strlen(out);
-
-    switch (what) {
-    case ASQ_NEXT_AGAIN: snprintf(out + at, TEXT - at, "again "); break;
-    case ASQ_NEXT_END: snprintf(out + at, TEXT - at, "end"); break;
-    default:
-        asq_to_json(v, 0, &json);
-        snprintf(out + at, TEXT - at, what == ASQ_NEXT_MISSED ? "missed:%s " : "%s ",
-                 strlen(json) < 100 ? json : "long");
-        free(json);
-    }
-}
+/* ---- a class that emits ---------------------------------------------------------------------- */
 
 /* Reads all that a call emits, until its end. */
 static int read_to_end(asq_result *r, char *out)
@@ -154,7 +31,7 @@ static int read_to_end(asq_result *r, char *out)
     do {
         if ((what = asq_result_next(r, &v, sup_limit_ms())) < 0)
             return what;
-        add(out, what, v);
+        emitter_add(out, what, v);
         asq_value_free(v);
     } while (what != ASQ_NEXT_END);
     return 0;
@@ -166,7 +43,7 @@ static int emitter_relay(asq_ctx *ctx, void *self, const asq_value *args, asq_va
     const char *id, *script;
     asq_agent *a = NULL;
     asq_result *r = NULL;
-    char *out = malloc(TEXT);
+    char *out = malloc(EMITTER_TEXT);
     int rc;
 
     (void) self;
@@ -195,12 +72,12 @@ static int emitter_relay_behind_a_step(asq_ctx *ctx, void *self, const asq_value
     const char *id;
     asq_agent *a = NULL;
     asq_result *r = NULL;
-    char *out = malloc(TEXT);
+    char *out = malloc(EMITTER_TEXT);
     int rc;
 
     (void) self;
     touch(notes);
-    wait_for_go(1);
+    emitter_wait_for(1);
     if ((rc = asq_args(ctx, args, "[s]", &id)) == 0 &&
         (rc = asq_step(ctx, "the step", nothing, NULL, NULL)) == 0 &&
         (rc = asq_attach(asq_ctx_handle(ctx), id, &a)) == 0 &&
@@ -249,9 +126,7 @@ static void begin_with(const char *user, int64_t lease_time_ms)
 {
     mode = MODE_INDEPENDENT;
     logged_set_up();
-    gate = logged_file("gate");
-    turn = logged_file("turn");
-    notes = logged_file("notes");
+    emitter_begin();
     logged_open();
     char *url = NULL;
     if (user) {
@@ -283,9 +158,7 @@ static void set_up_proxy(void)
 {
     mode = MODE_INDEPENDENT;
     logged_set_up();
-    gate = logged_file("gate");
-    turn = logged_file("turn");
-    notes = logged_file("notes");
+    emitter_begin();
     proxy = sup_proxy_start(sup_redis_socket(redis));
     logged_open();
     start_worker(sup_proxy_url(proxy), 10000);
@@ -296,6 +169,7 @@ static void tear_down_proxy(void)
 {
     asq_agent_free(emitter);
     logged_tear_down();
+    emitter_end();
     sup_proxy_free(proxy);
 }
 
@@ -308,16 +182,13 @@ static void tear_down(void)
 {
     asq_agent_free(emitter);
     logged_tear_down();
+    emitter_end();
 }
-
-static char *local_gate, *local_turn, *local_notes;
 
 static void set_up_local(void)
 {
     mode = MODE_LOCAL;
-    gate = local_gate = sup_path("gate");
-    turn = local_turn = sup_path("turn");
-    notes = local_notes = sup_path("notes");
+    emitter_begin();
     H = modes_open_url("local:");
     ok(asq_register(H, &emitter_class));
     open_emitter();
@@ -328,10 +199,7 @@ static void tear_down_local(void)
     asq_agent_free(emitter);
     asq_close(H);
     H = NULL;
-    remove(turn);
-    free(local_gate);
-    free(local_turn);
-    free(local_notes);
+    emitter_end();
 }
 
 static asq_result *begin(const char *method, const char *script)
@@ -345,7 +213,7 @@ static asq_result *begin(const char *method, const char *script)
 /* Reads all that is left of a call, which must be this. */
 static void expect(asq_result *r, const char *text)
 {
-    char *out = malloc(TEXT);
+    char *out = malloc(EMITTER_TEXT);
 
     ok(read_to_end(r, out));
     ck_assert_str_eq(out, text);
@@ -363,11 +231,6 @@ static void expect_next(asq_result *r, int what, const char *json)
     else
         ck_assert_ptr_null(v);
     asq_value_free(v);
-}
-
-static void wait_at_gate(void)
-{
-    sup_wait_until(asq_poll(H, 0) >= 0 && exists(notes));
 }
 
 /* Returns how many streams of emitted values there are. */
@@ -543,7 +406,7 @@ START_TEST(a_method_sees_values_while_the_other_call_runs)
     const char *text;
 
     ok(asq_call(emitter, "relay", &r, "[ss]", asq_agent_id(peer), "e:2 g e:2000"));
-    wait_at_gate();
+    emitter_wait_at_gate();
     touch(gate);
     ok(asq_result_wait(r, sup_limit_ms()));
     ok(asq_result_string(r, &text));
@@ -562,7 +425,7 @@ START_TEST(a_run_after_a_death_is_told)
     expect_next(r, ASQ_NEXT_VALUE, "0");
     expect_next(r, ASQ_NEXT_VALUE, "1");
     touch(gate);
-    char *out = malloc(TEXT);
+    char *out = malloc(EMITTER_TEXT);
     ok(read_to_end(r, out));
     /* value 2 may have come before the death */
     ck_assert_msg(strcmp(out, "2 again 0 1 2 3 4 end") == 0 ||
@@ -636,7 +499,7 @@ START_TEST(values_outlive_a_restart_of_redis)
         snprintf(text, sizeof text, "%d", i);
         expect_next(r, ASQ_NEXT_VALUE, text);
     }
-    wait_at_gate();
+    emitter_wait_at_gate();
     sup_redis_do(redis, "SAVE");
     sup_redis_restart(redis);
     touch(gate);
@@ -669,7 +532,7 @@ START_TEST(a_stream_that_was_removed_expires_when_it_is_back)
     char *key = stream_of(r); /* keeps it */
 
     expect_next(r, ASQ_NEXT_VALUE, "0");
-    wait_at_gate();
+    emitter_wait_at_gate();
     sup_redis_do(redis, "DEL %s", key);
     touch(gate);
     expect(r, "1 2 end");
@@ -684,7 +547,7 @@ START_TEST(a_key_of_a_wrong_type_is_overwritten)
     asq_result *r = begin("run", "g e:3");
     char *key = stream_of(r);
 
-    wait_at_gate();
+    emitter_wait_at_gate();
     sup_redis_do(redis, "SET %s x", key);
     touch(gate);
     expect(r, "0 1 2 end");
@@ -697,12 +560,12 @@ START_TEST(foreign_entries_are_passed_over_and_told)
 {
     asq_result *r = begin("run", "e:1 g e:2");
     char *key = stream_of(r);
-    char *out = malloc(TEXT);
+    char *out = malloc(EMITTER_TEXT);
     redisReply *last;
     unsigned long long run;
 
     expect_next(r, ASQ_NEXT_VALUE, "0");
-    wait_at_gate();
+    emitter_wait_at_gate();
     last = sup_redis_reply(redis, "XREVRANGE %s + - COUNT 1", key);
     run = strtoull(last->element[0]->element[0]->str, NULL, 10);
     freeReplyObject(last);
@@ -726,7 +589,7 @@ START_TEST(a_worker_that_has_lost_the_partition_emits_nothing)
     char *key = stream_of(r);
 
     expect_next(r, ASQ_NEXT_VALUE, "0");
-    wait_at_gate();
+    emitter_wait_at_gate();
     redisReply *last = sup_redis_reply(redis, "XREVRANGE %s + - COUNT 1", key);
     unsigned long long run = strtoull(last->element[0]->element[0]->str, NULL, 10);
     freeReplyObject(last);
@@ -751,12 +614,12 @@ START_TEST(refused_values_are_sent_again_before_the_result)
     asq_result *r = begin("run", "g e:2 w:1");
     int64_t before = sup_redis_stat(redis, "errorstats", "errorstat_OOM", "count=");
 
-    wait_at_gate();
+    emitter_wait_at_gate();
     sup_redis_do(redis, "CONFIG SET maxmemory 1");
     touch(gate);
     sup_wait_until(sup_redis_stat(redis, "errorstats", "errorstat_OOM", "count=") > before);
     sup_redis_do(redis, "CONFIG SET maxmemory 0");
-    go(1);
+    emitter_go(1);
     expect(r, "0 1 end");
     asq_result_free(r);
 }
@@ -769,19 +632,19 @@ START_TEST(values_do_not_overtake_refused_ones)
     asq_result *r = begin("run", "e:1 g j:\"AAAA\" w:1 e:1 w:2");
 
     expect_next(r, ASQ_NEXT_VALUE, "0");
-    wait_at_gate();
+    emitter_wait_at_gate();
     char *sha = sup_redis_str(redis, "SCRIPT LOAD %s", asq__script_text(ASQ__SCRIPT_EMIT));
     sup_proxy_stall(proxy, "}:p:");
     sup_proxy_spoil(proxy, "AAAA", sha, "0123456789012345678901234567890123456789");
     touch(gate);
     sup_wait_until(asq_poll(H, 0) >= 0 && sup_proxy_n_stalled(proxy) == 1);
     sup_proxy_spoil(proxy, NULL, NULL, NULL);
-    go(1);
+    emitter_go(1);
     sup_wait_until(asq_poll(H, 0) >= 0 && sup_proxy_n_stalled(proxy) == 2);
     sup_proxy_resume(proxy);
     expect_next(r, ASQ_NEXT_VALUE, "\"AAAA\"");
     expect_next(r, ASQ_NEXT_VALUE, "1");
-    go(2);
+    emitter_go(2);
     expect(r, "end");
     free(sha);
     asq_result_free(r);
@@ -795,11 +658,11 @@ START_TEST(a_reader_of_a_call_that_cannot_leave_is_told)
     asq_result *r;
 
     ok(asq_call(emitter, "stepped", &r, "[s]", asq_agent_id(peer)));
-    wait_at_gate();
+    emitter_wait_at_gate();
     int64_t reads = sup_redis_stat(redis, "commandstats", "cmdstat_xrange:", "calls=");
     sup_redis_do(redis, "HSET asq:{default.%ld}:lease token %032d", atol(asq_result_id(r)), 1);
     sup_proxy_stall(proxy, "the step");
-    go(1);
+    emitter_go(1);
     sup_wait_until(asq_poll(H, 0) >= 0 && sup_proxy_n_stalled(proxy) > 0);
     sup_wait_until(sup_redis_stat(redis, "commandstats", "cmdstat_xrange:", "calls=") > reads);
     sup_proxy_resume(proxy);
@@ -815,7 +678,7 @@ START_TEST(values_are_sent_again_and_are_there_once)
     asq_result *r = begin("run", "e:1 g e:3");
 
     expect_next(r, ASQ_NEXT_VALUE, "0");
-    wait_at_gate();
+    emitter_wait_at_gate();
     sup_proxy_cut(proxy, _i ? SUP_CUT_ANSWER : SUP_CUT_REQUEST, "}:p:");
     touch(gate);
     expect(r, "1 2 3 end");
@@ -837,7 +700,7 @@ START_TEST(values_leave_before_the_result_on_any_connection)
     asq_result *r = begin("run", "e:1 g e:3");
 
     expect_next(r, ASQ_NEXT_VALUE, "0");
-    wait_at_gate();
+    emitter_wait_at_gate();
     sup_proxy_stall(proxy, "SUBSCRIBE");
     sup_redis_do(redis, "CLIENT KILL TYPE pubsub");
     sup_wait_until(asq_poll(H, 0) >= 0 && sup_proxy_n_stalled(proxy) > 0);

@@ -214,6 +214,8 @@ FN(asq_result_int, REFUSED(asq_result_int(NULL, NULL)); REFUSED(asq_result_int(r
 FN(asq_result_keep, REFUSED(asq_result_keep(NULL)))
 FN(asq_result_next, REFUSED(asq_result_next(NULL, NULL, 0));
    REFUSED(asq_result_next(result, NULL, 0)))
+FN(asq_result_on_emit, REFUSED(asq_result_on_emit(NULL, NULL, NULL));
+   REFUSED(asq_result_on_emit(result, NULL, NULL)))
 FN(asq_result_string, REFUSED(asq_result_string(NULL, NULL)))
 FN(asq_result_take, REFUSED(asq_result_take(NULL, NULL)); REFUSED(asq_result_take(result, NULL)))
 FN(asq_result_then, REFUSED(asq_result_then(NULL, NULL, NULL));
@@ -431,6 +433,7 @@ static const struct nulls all[] = {
     N(asq_result_int),
     N(asq_result_keep),
     N(asq_result_next),
+    N(asq_result_on_emit),
     N(asq_result_string),
     N(asq_result_take),
     N(asq_result_then),
