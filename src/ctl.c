@@ -251,9 +251,9 @@ static enum progress result_step(void *arg, int64_t ms)
 
 int as_ctl_await(struct as_ctl *ctl, asq_result *r)
 {
-    if (wait_in_slices(ctl, result_step, r))
-        return AS_EXIT_OK;
-    return report_unfinished(ctl, "no result", asq_result_id(r));
+    bool finished = wait_in_slices(ctl, result_step, r);
+    as_ctl_end_progress(ctl);
+    return finished ? AS_EXIT_OK : report_unfinished(ctl, "no result", asq_result_id(r));
 }
 
 int as_ctl_wait(struct as_ctl *ctl, asq_result *r)

@@ -24,7 +24,7 @@ struct as_ctl {
         int64_t every_ms, at_ms; /* of a timer; 0: not given */
         const char *cron, *zone; /* NULL: not given */
         int overlap, missed;
-        bool json, async, wait, all, count, yes, dead;
+        bool json, async, wait, all, count, yes, dead, progress;
         bool running, parked, waiting, delayed, retrying;
         uint32_t limit;      /* 0: not given */
         uint32_t batch;      /* frames of top as text; 0: not given */
@@ -33,6 +33,11 @@ struct as_ctl {
     asq *h; /* once opened; closed by main */
     int64_t opened_ms;
     bool warned_no_worker;
+    struct {      /* of ctl_progress.c */
+        bool bar; /* one is shown */
+        double share;
+        int status; /* of what was printed so far */
+    } progress;
 };
 
 /* Opens the deployment given by the options. All helpers return an exit status and report failures,
@@ -118,6 +123,11 @@ int as_ctl_option_since(const struct as_option *o, void *settings, const char *t
                         size_t errlen);
 /* Reads a time as 2026-11-23T16:24, of the local zone unless it names another. */
 bool as_ctl_read_time(const char *text, int64_t *ret_ms);
+/* ctl_progress.c: have what a call emits printed while its result is waited for; end the line of a
+ * bar; print the result behind all that, and return the status of all. */
+int as_ctl_watch(struct as_ctl *ctl, asq_result *r);
+void as_ctl_end_progress(struct as_ctl *ctl);
+int as_ctl_print_result(struct as_ctl *ctl, const asq_value *v);
 /* ctl_schedule.c; with a function for `set` of as_option: read a time to come as Unix ms. */
 int as_ctl_schedule(void *program, int argc, char **argv);
 int as_ctl_schedules(void *program, int argc, char **argv);

@@ -14,10 +14,12 @@
 /* Waits for the result and prints it. Frees it. */
 static int print_result(struct as_ctl *ctl, asq_result *r)
 {
-    int status = as_ctl_wait(ctl, r);
+    int status = ctl->settings.progress ? as_ctl_watch(ctl, r) : AS_EXIT_OK;
     const asq_value *v;
     if (status == AS_EXIT_OK)
-        status = asq_result_value(r, &v) < 0 ? as_ctl_failed(ctl) : as_ctl_print(ctl, v);
+        status = as_ctl_wait(ctl, r);
+    if (status == AS_EXIT_OK)
+        status = asq_result_value(r, &v) < 0 ? as_ctl_failed(ctl) : as_ctl_print_result(ctl, v);
     asq_result_free(r);
     return status;
 }
@@ -62,6 +64,8 @@ int as_ctl_call(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;
     struct request q = { .name = argv[1] };
+    if (ctl->settings.async && ctl->settings.progress)
+        return as_program_usage(&ctl->base, "--progress waits for the call, and --async does not");
     int status = as_ctl_args(ctl, argc > 2 ? argv[2] : NULL, &q.value);
     if (status == AS_EXIT_OK)
         status = as_ctl_with_agent(ctl, argv[0], call, &q);
