@@ -454,6 +454,27 @@ struct codec<std::unordered_map<std::string, T, H, E, A>>
  * Agents and results, for their callers
  */
 
+/* What a call has emitted, or what is told instead of a value; see asq_result_next. */
+class emission
+{
+  public:
+    emission(int what, value v) noexcept : what_(what), value_(std::move(v)) {}
+    bool is_value() const noexcept { return what_ == ASQ_NEXT_VALUE; }
+    /* The call runs again: what came before is void. */
+    bool is_again() const noexcept { return what_ == ASQ_NEXT_AGAIN; }
+    /* So many values that come next are not kept any more; 0: it is something else. */
+    std::int64_t missed() const { return what_ == ASQ_NEXT_MISSED ? as<std::int64_t>() : 0; }
+    /* The call has ended, and nothing comes behind this. */
+    bool is_end() const noexcept { return what_ == ASQ_NEXT_END; }
+    /* The value; null if it is something else. */
+    const asqueue::value &get() const noexcept { return value_; }
+    template <class T> T as() const { return value_.as<T>(); }
+
+  private:
+    int what_;
+    asqueue::value value_;
+};
+
 /* The result of one call, of any type. */
 class any_result
 {
@@ -467,6 +488,7 @@ class any_result
     bool wait(std::int64_t timeout_ms = ASQ_FOREVER) const
     {
         int rc = asq_result_wait(r_.get(), timeout_ms);
+        fail_if_told();
         if (rc == ASQ_ETIMEOUT && !asq_result_done(r_.get()))
             return false;
         fail_if(rc);
@@ -477,8 +499,30 @@ class any_result
     view get_view() const
     {
         const asq_value *v = nullptr;
-        fail_if(asq_result_value(r_.get(), &v));
+        int rc = asq_result_value(r_.get(), &v);
+        fail_if_told();
+        fail_if(rc);
         return v;
+    }
+    /* Gets what the call emits next, its end included; nullopt: nothing came within timeout_ms.
+     * See asq_result_next. */
+    std::optional<emission> next(std::int64_t timeout_ms = ASQ_FOREVER) const
+    {
+        asq_value *v = nullptr;
+        int rc = asq_result_next(r_.get(), &v, timeout_ms);
+        if (rc == ASQ_ETIMEOUT)
+            return std::nullopt;
+        return emission(check(rc, h_), value(v));
+    }
+    /* Has f called with each emission, the end included, while somebody waits for this or any other
+     * result of the handle; see asq_result_on_emit. An exception of f, or an error of the reading,
+     * ends that, and is thrown by the next wait(), get_view() or get() of this result. Destroying
+     * the result ends it, too. */
+    void on_emit(std::function<void(const emission &)> f)
+    {
+        auto w = std::make_shared<watcher>(h_, std::move(f));
+        check(asq_result_on_emit(r_.get(), watcher::tell, w.get()), h_);
+        watcher_ = std::move(w);
     }
     /* Asks the owner to cancel the call; see asq_result_cancel. */
     void cancel() const { fail_if(asq_result_cancel(r_.get())); }
@@ -496,10 +540,39 @@ class any_result
             throw error(*e);
         check(rc, h_);
     }
+    /* Throws what the function of on_emit has thrown. */
+    void fail_if_told() const
+    {
+        if (watcher_ && watcher_->failure)
+            std::rethrow_exception(std::exchange(watcher_->failure, nullptr));
+    }
     struct free_result {
         void operator()(asq_result *r) const noexcept { asq_result_free(r); }
     };
+    struct watcher : std::enable_shared_from_this<watcher> {
+        watcher(asq *handle, std::function<void(const emission &)> fn) : h(handle), f(std::move(fn))
+        {
+        }
+        static void tell(asq_result *, int what, const asq_value *v, void *user) noexcept
+        {
+            auto self = static_cast<watcher *>(user)->shared_from_this(); /* f may destroy it */
+            if (self->over)
+                return;
+            try {
+                check(what, self->h);
+                self->f(emission(what, v ? view(v).as<value>() : value()));
+            } catch (...) {
+                self->over = true;
+                self->failure = std::current_exception();
+            }
+        }
+        asq *h;
+        std::function<void(const emission &)> f;
+        std::exception_ptr failure;
+        bool over = false;
+    };
     asq *h_ = nullptr;
+    std::shared_ptr<watcher> watcher_; /* freed behind the result, which calls it */
     std::unique_ptr<asq_result, free_result> r_;
 };
 
@@ -912,6 +985,8 @@ class context
         check(rc, asq_ctx_handle(ctx_));
         return value(v);
     }
+    /* Emits a value while the call runs, for whoever waits for it; see asq_emit. */
+    void emit(value v) const { check(asq_emit(ctx_, v.give()), asq_ctx_handle(ctx_)); }
     /* Makes a promise, which is waited for as a call is; see asq_promise_new. */
     template <class T = void> result<T> promise() const
     {

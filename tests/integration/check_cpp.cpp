@@ -105,6 +105,20 @@ static asqueue::class_builder tester =
                 [](asqueue::context &ctx, asqueue::view to, int n) {
                     return ctx.handle().attach(to).call<std::int64_t>("add", n);
                 })
+        .method("emit", "n",
+                [](asqueue::context &ctx, int n) {
+                    for (int i = 0; i < n; i++)
+                        ctx.emit(i);
+                    return n;
+                })
+        .method("be_told", "by, n",
+                [](asqueue::context &ctx, asqueue::view by, int n) {
+                    auto r = ctx.handle().attach(by).async<int>("emit", n);
+                    int sum = 0;
+                    r.on_emit(
+                        [&](const asqueue::emission &e) { sum += e.is_value() ? e.as<int>() : 0; });
+                    return r.get() == n ? sum : -1;
+                })
         .method("type", "v", [](asqueue::view v) { return asq_type_name(v.type()); })
         .attribute("sum", ASQ_WRITABLE)
         .computed("twice", [](asqueue::context &ctx) { return 2 * ctx.state().get<int>("sum"); });
@@ -289,6 +303,55 @@ static void results_are_arguments(const asqueue::client &c)
     CHECK_EQUAL(a.call<int>("forward", b, 4), 5);
 }
 
+static void what_a_call_emits_is_read_and_told(const asqueue::client &c)
+{
+    asqueue::agent a = c.create("Tester"), b = c.create("Tester");
+    std::string text;
+    auto read = a.async<int>("emit", 3);
+    for (auto e = read.next(); e && !e->is_end(); e = read.next()) {
+        CHECK(e->is_value() && !e->is_again() && e->missed() == 0);
+        text += e->get().json() + " ";
+    }
+    CHECK_EQUAL(text, "0 1 2 ");
+    CHECK_EQUAL(read.get(), 3);
+    CHECK_THROWS(read.on_emit([](const asqueue::emission &) {}), ASQ_ESTATE, "asq_result_next");
+
+    text.clear();
+    auto tell = [&](const asqueue::emission &e) {
+        text += e.is_end() ? "end" : e.get().json() + " ";
+    };
+    auto told = a.async<int>("emit", 2);
+    told.on_emit(tell);
+    CHECK_THROWS(told.next(), ASQ_ESTATE, "callback");
+    auto moved = std::move(told);
+    CHECK_EQUAL(moved.get(), 2);
+    CHECK_EQUAL(text, "0 1 end");
+
+    /* What a function throws comes out of the wait, once. */
+    auto thrown = a.async<int>("emit", 3);
+    int times = 0;
+    thrown.on_emit([&](const asqueue::emission &) {
+        times++;
+        throw asqueue::error(ASQ_EUSER(3), "enough");
+    });
+    CHECK_THROWS(thrown.get(), ASQ_EUSER(3), "enough");
+    CHECK_EQUAL(thrown.get(), 3);
+    CHECK_EQUAL(times, 1);
+
+    /* A function may destroy the result, and itself with it. */
+    auto gone = std::make_unique<asqueue::result<int>>(a.async<int>("emit", 3));
+    times = 0;
+    gone->on_emit([&times, &gone, kept = std::make_shared<int>(1)](const asqueue::emission &) {
+        gone.reset();
+        times += *kept;
+    });
+    CHECK_EQUAL(a.call<int>("emit", 1), 1);
+    while (gone)
+        asq_poll(c.native(), 100);
+    CHECK_EQUAL(times, 1);
+    CHECK_EQUAL(a.call<int>("be_told", b, 4), 6);
+}
+
 static void a_deployment_is_looked_at_and_paused(const asqueue::client &c, bool has_redis)
 {
     asq_stats_options own = asqueue::stats_options();
@@ -327,6 +390,7 @@ try {
     exceptions_become_failures_and_back(c);
     a_type_of_ones_own_is_the_state(c);
     results_are_arguments(c);
+    what_a_call_emits_is_read_and_told(c);
     a_deployment_is_looked_at_and_paused(c, argc > 1 && std::string(argv[1]) != "local:");
     CHECK_THROWS(asqueue::client("nonsense:"), ASQ_EINVAL, "nonsense");
     return wrong ? 1 : 0;
