@@ -14,13 +14,15 @@
 --                       further one, 'l' the last), ttl in ms, frame, channels, channel …
 --   entries, id …       stream entries that are done
 --   marks, then pairs   field, value in attempts: calls that must not be run again from their start
---   unmarks, field …
+--   unmarks, field …    fields of attempts that are removed, also if the section has set them
 --   deads, then for each: max, size, call, id, reason, attempts, worker, batch   (fields of a dead
 --                       letter; max and size: the number and the bytes of dead letters that the
 --                       partition keeps; the oldest are dropped)
 --   moves, then for each: batch, due, kept   (due '': the batch is done; otherwise the batch waits
 --                       until then, in ms of the partition's clock, later:jobs keeps `kept` of the
---                       batch, and the batch's entry is among the section's entries)
+--                       batch, and the batch's entry is among the section's entries. Or: '@AGENT',
+--                       '', batch: a call of the batch has the agent's first place; batch '': no
+--                       call has it any more)
 --   failures, then, if there are any: max, size, ttl in ms, worker, then for each: call, class,
 --                       method, agent, code, message, attempt, again, args   (fields of an entry of
 --                       failures, empty ones are left out; max, size: the number and the bytes of
@@ -418,8 +420,10 @@ for section = 1, tonumber(ARGV[1]) or 1 do
             if timers > 0 then change_timers(string.sub(lease, 1, -6), timers, timers_at, seq) end
             for i = 0, moves - 1 do
                 local id, due = ARGV[moves_at + 3 * i], ARGV[moves_at + 3 * i + 1]
-                redis.call('HDEL', kept, id .. '+')
-                if due == '' then
+                if string.byte(id) ~= 64 then redis.call('HDEL', kept, id .. '+') end
+                if string.byte(id) == 64 and ARGV[moves_at + 3 * i + 2] ~= '' then
+                    redis.call('HSET', kept, id, ARGV[moves_at + 3 * i + 2])
+                elseif due == '' then
                     redis.call('HDEL', kept, id)
                     redis.call('ZREM', later, id)
                 else
@@ -432,9 +436,6 @@ for section = 1, tonumber(ARGV[1]) or 1 do
             end
             for i = 0, marks - 1 do
                 redis.call('HSET', attempts, ARGV[marks_at + 2 * i], ARGV[marks_at + 2 * i + 1])
-            end
-            for i = 0, unmarks - 1, 1000 do
-                redis.call('HDEL', attempts, unpack(ARGV, unmarks_at + i, unmarks_at + math.min(i + 1000, unmarks) - 1))
             end
             for i = 0, steps - 1 do
                 local mode, call = ARGV[steps_at + 3 * i], '=' .. ARGV[steps_at + 3 * i + 1]
@@ -449,6 +450,10 @@ for section = 1, tonumber(ARGV[1]) or 1 do
                 elseif mode == 'u' then
                     redis.call('UNLINK', KEYS[steps_key + i])
                 end
+            end
+            -- Behind the steps: a call that moves to `later` may have its first records in this section.
+            for i = 0, unmarks - 1, 1000 do
+                redis.call('HDEL', attempts, unpack(ARGV, unmarks_at + i, unmarks_at + math.min(i + 1000, unmarks) - 1))
             end
             for i = 1, results do
                 local at = results_at[i]

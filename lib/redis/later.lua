@@ -5,13 +5,16 @@
 -- KEYS: lease, jobs, later, later:jobs. ARGV: token, time of the partition in ms, mark of the
 -- partition's clock (later_clock.c), number of due batches moved at most, bytes of these at most
 -- (one is moved in any case); then for each batch asked about: its id, an encoded Later to be added
--- to it, and 'back' to move the batch now, due or not, or 'stay'.
--- Answer: {batches moved, ms until the next is due or -1, time of the partition in ms, batches
--- missing in later:jobs, batches that were missing in later, then for each batch asked about: 1 it
--- waits, 2 it is in the stream again, 0 neither}, or 'FENCED'.
+-- to it, and 'back' to move the batch now, due or not, or 'stay'. '@AGENT' stands for the batch with
+-- the call that has the agent's first place.
+-- Answer: {batches moved, ms until the next is due, -1: none waits, -2: nor is one in the stream
+-- again, time of the partition in ms, batches missing in later:jobs, batches that were missing in
+-- later, then for each batch asked about: 1 it waits, 2 it is in the stream again, 0 neither; of an
+-- agent the id of its entry in place of 2}, or 'FENCED'.
 --
 -- Until a batch is done, later:jobs has for it: BATCH, the encoded Later, or the id of its entry
--- once it was moved back; and BATCH+, the additions since.
+-- once it was moved back; and BATCH+, the additions since. Until a call that sleeps in its agent's
+-- first place has ended, or given up the place, it has @AGENT, the batch.
 -- include redis_time.lua
 local MOST_ADDED = 65536
 local LOST_PAGE, LOST_PAGES = 16, 8 -- fields of a page (values may be large); pages without a find
@@ -67,7 +70,7 @@ local function find_lost()
         if page.err then break end -- the user may not run HSCAN
         for f = 1, #page[2], 2 do
             local id, value = page[2][f], page[2][f + 1]
-            if not is_entry(value) and string.sub(id, -1) ~= '+' then
+            if not is_entry(value) and string.sub(id, -1) ~= '+' and string.byte(id) ~= 64 then
                 redis.call('ZADD', later, now, id)
                 found = found + 1
             end
@@ -115,18 +118,23 @@ end
 local answer = {}
 for i = 6, #ARGV, 3 do
     local id, more = ARGV[i], ARGV[i + 1]
+    local agent = string.byte(id) == 64 and id
+    if agent then id = redis.call('HGET', kept, agent) or '' end
     local value = redis.call('HGET', kept, id)
     local state = 0
     if value and is_entry(value) then
-        state = 2
+        state = agent and value or 2
     elseif value then
         state = 1
         local added = redis.call('HGET', kept, id .. '+') or ''
         if ARGV[i + 2] == 'back' then
             back(id, value, added .. more)
+            if agent then state = redis.call('HGET', kept, id) or 0 end
         elseif #added + #more <= MOST_ADDED and not string.find(added, more, 1, true) then
             redis.call('HSET', kept, id .. '+', added .. more)
         end
+    elseif agent and id ~= '' then
+        redis.call('HDEL', kept, agent) -- the batch was removed by hand
     end
     answer[#answer + 1] = state
 end
@@ -136,5 +144,6 @@ for _, id in ipairs(gone) do
 end
 keep_clock(held[2])
 local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
-local next_ms = first[2] and math.max(0, math.floor(tonumber(first[2]) - now)) or -1
+local next_ms = first[2] and math.max(0, math.floor(tonumber(first[2]) - now)) or
+    redis.call('HLEN', kept) > 0 and -1 or -2
 return { moved, next_ms, now, lost, found, unpack(answer) }

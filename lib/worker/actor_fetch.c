@@ -44,6 +44,7 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/sleeper.h"
 
 enum {
     FETCH_AT_ONCE = 256,          /* agents */
@@ -226,6 +227,7 @@ static int send_to_redis(struct fetch *f)
     struct asq__process *w = p->w;
     char key[ASQ__KEY_MAX];
     struct asq__cmd cmd;
+    asq__sleeper_ask(p, f->actors, f->n); /* answered before */
     asq__keys_agents(asq__redis_keys(w->redis), p->number, key);
     asq__cmd_init(&cmd);
     if (f->n == 1 && (w->fetching_bytes == 0 || f->actors[0]->calls->record_bytes)) {

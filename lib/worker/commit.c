@@ -49,6 +49,7 @@
 #include "worker/allowed.h"
 #include "worker/commit.h"
 #include "worker/core/actor.h"
+#include "worker/core/actors.h"
 #include "worker/core/attempts.h"
 #include "worker/core/commit_set.h"
 #include "worker/core/entry.h"
@@ -246,6 +247,25 @@ static __attribute__((noinline, cold)) bool forget_steps(struct asq__commit *c,
     return asq__commit_forget_steps(c, call);
 }
 
+/* Removes the mark that the first place of its agent is kept for a call. */
+static __attribute__((noinline, cold)) bool give_up_place(struct asq__commit *c,
+                                                          struct asq__wcall *call)
+{
+    struct asq__partition *p = c->part;
+    const char *id = asq__wcall_job(call)->agent;
+    struct asq__actor *a = asq__actors_find(&p->actors, id, strlen(id));
+    call->marked = false;
+    if (!asq__commit_add_place(c, id, call->entry->batch->id.data, false))
+        return false;
+    if (!a)
+        return true;
+    a->saved_seq = c->seq;
+    if (a->sleeper != ASQ__SLEEPER_NONE && a->calls)
+        asq__actors_resume_later(&p->w->actors, a); /* the call has never come to its mailbox */
+    a->sleeper = ASQ__SLEEPER_NONE;
+    return true;
+}
+
 /* Lets the batches of an unloaded run go that is followed by no other. */
 static bool forget_inner(struct asq__commit *c, struct asq__wcall *call)
 {
@@ -343,6 +363,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         ok = asq__commit_add_mark(c, call, ASQ__ATTEMPT_MARK, NULL);
     if (ok && (call->retries || call->due_ms))
         ok = asq__commit_add_mark(c, call, ASQ__ATTEMPT_RETRY, NULL);
+    if (ok && call->marked)
+        ok = give_up_place(c, call);
     if (ok && run)
         ok = asq__commit_add_inner(c, run->inner, run->ninner, run->keep_inner);
     else if (ok)
@@ -364,9 +386,15 @@ void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t
     ok = ok && asq__commit_add_removed(c, e->id);
     for (size_t i = 0; i < e->ncopies && ok; i++)
         ok = asq__commit_add_removed(c, e->copies[i]);
-    for (size_t i = 0; i < e->batch->n_jobs && ok; i++)
-        if (e->calls[i].apart && e->calls[i].due_ms) /* attempts are kept with the batch now */
-            ok = asq__commit_add_mark(c, &e->calls[i], ASQ__ATTEMPT_RETRY, NULL);
+    for (size_t i = 0; i < e->batch->n_jobs && ok; i++) {
+        struct asq__wcall *call = &e->calls[i];
+        if ((call->apart || call->rests) && call->due_ms) /* attempts are kept with the batch now */
+            ok = asq__commit_add_mark(c, call, ASQ__ATTEMPT_RETRY, NULL);
+        if (ok && (call->apart || call->rests) && call->recorded)
+            ok = asq__commit_add_mark(c, call, ASQ__ATTEMPT_STEPS, NULL);
+        if (ok && call->rests)
+            ok = asq__commit_add_place(c, asq__wcall_job(call)->agent, e->batch->id.data, true);
+    }
     if (!ok)
         asq__partition_abandon(p, "out of memory");
 }
@@ -375,6 +403,13 @@ void asq__commit_forget_later(struct asq__entry *e)
 {
     if (!asq__commit_add_move(open_commit(e->part), e, NULL, 0, NULL, 0))
         asq__partition_abandon(e->part, "out of memory");
+}
+
+void asq__commit_place(struct asq__partition *p, const char *agent,
+                       const uint8_t batch[ASQ__BATCH_ID], bool kept)
+{
+    if (!asq__commit_add_place(open_commit(p), agent, batch, kept))
+        asq__partition_abandon(p, "out of memory");
 }
 
 void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id)
@@ -420,6 +455,8 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
         ok = asq__commit_add_inner(c, run->inner, run->ninner, run->keep_inner);
     if (ok && call->recorded)
         ok = forget_steps(c, call); /* the next run begins anew */
+    if (ok && call->marked && !call->keeps_place)
+        ok = give_up_place(c, call);
     if (!ok)
         asq__partition_abandon(p, "out of memory");
     if (call->attempts)

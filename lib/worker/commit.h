@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "asqueue.h"
+#include "value/msg.h"
 #include "value/signal_box.h"
 #include "worker/core/stream_id.h"
 
@@ -60,6 +61,9 @@ uint64_t asq__commit_no_signals(struct asq__wcall *c);
 /* Moves a batch out of the stream, until due_ms of the partition's clock. Takes over `kept`, its
  * stored form. */
 void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t n);
+/* Marks that an agent's first place is kept for a call of the batch, or (kept false) for none. */
+void asq__commit_place(struct asq__partition *p, const char *agent,
+                       const uint8_t batch[ASQ__BATCH_ID], bool kept);
 /* Deletes the stored form of a finished batch, whose second copy leaves the stream. */
 void asq__commit_forget_later(struct asq__entry *e);
 /* Reads the lease after a while, and sends the partition's commits again then. */

@@ -524,6 +524,14 @@ static void put_section(struct asq__cmd *cmd, struct asq__commit *c)
         const struct asq__move *m = &c->moves[i];
         char batch[2 * ASQ__BATCH_ID];
         asq__hex(batch, m->batch, ASQ__BATCH_ID);
+        if (m->agent) {
+            char field[1 + ASQ_MAX_ID + 1];
+            snprintf(field, sizeof field, "@%s", m->agent);
+            asq__cmd_puts(cmd, field);
+            asq__cmd_put(cmd, "", 0);
+            asq__cmd_put(cmd, batch, m->unmarks ? 0 : sizeof batch);
+            continue;
+        }
         asq__cmd_put(cmd, batch, sizeof batch);
         if (m->entry)
             asq__cmd_number(cmd, m->due_ms);

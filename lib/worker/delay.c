@@ -49,6 +49,15 @@ static void set_apart(struct asq__wcall *c, bool apart)
     c->entry->part->held_calls += apart ? (size_t) -1 : 1;
 }
 
+static void set_rests(struct asq__wcall *c, bool rests)
+{
+    if (c->rests == rests)
+        return;
+    asq__assert(rests ? c->entry->resting < c->entry->unfinished : c->entry->resting > 0);
+    c->rests = rests;
+    c->entry->resting += rests ? 1 : (size_t) -1;
+}
+
 bool asq__delay_begin(struct asq__wcall *c, int64_t delay_ms)
 {
     struct asq__process *w = process_of(c);
@@ -69,6 +78,12 @@ bool asq__delay_begin(struct asq__wcall *c, int64_t delay_ms)
     return true;
 }
 
+void asq__delay_rest(struct asq__wcall *c)
+{
+    asq__assert(c->state == ASQ__CALL_DELAYED && c->keeps_place);
+    set_rests(c, true);
+}
+
 void asq__delay_stop(struct asq__wcall *c)
 {
     if (!c->delay)
@@ -84,6 +99,7 @@ void asq__delay_end(struct asq__wcall *c)
 {
     asq__delay_stop(c);
     set_apart(c, false);
+    set_rests(c, false);
 }
 
 struct asq__wcall *asq__delay_next_due(struct asq__process *w)

@@ -14,6 +14,8 @@ struct asq__wcall;
  * it counts as waiting for its time, not as waiting to run. When it is due it is put on
  * process->due. False: no memory, and nothing has changed. */
 bool asq__delay_begin(struct asq__wcall *c, int64_t delay_ms);
+/* Counts a call that keeps its place as sleeping there without a run, until its delay ends. */
+void asq__delay_rest(struct asq__wcall *c);
 void asq__delay_stop(struct asq__wcall *c); /* stops its timer; its time is kept elsewhere */
 void asq__delay_end(struct asq__wcall *c);  /* stops its timer, and counts it as waiting to run */
 /* Takes the next call that is due, and ends its delay; NULL: none is. */

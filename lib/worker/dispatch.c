@@ -50,6 +50,7 @@
 #include "worker/pause.h"
 #include "worker/process.h"
 #include "worker/refused.h"
+#include "worker/sleeper.h"
 #include "worker/spans.h"
 #include "worker/unload.h"
 
@@ -527,6 +528,11 @@ void asq__actor_resume(struct asq__actor *a)
         }
         if (take_signals(a))
             continue;
+        if (asq__sleeper_blocks(a)) {
+            if (end_unfit_held(a))
+                continue;
+            break;
+        }
         int64_t now_ns = asq__quick_ns(&p->w->clock);
         if (!(c = next_call(a, now_ns)))
             break;
@@ -582,6 +588,16 @@ static void wake_caller(struct asq__actor *a, struct asq__wcall *c)
         asq__unload_wake(first);
 }
 
+/* Queues a call that has slept outside of the stream in the first place, which was kept for it.
+ * Calls that have come meanwhile are behind it; one that comes from it loads it. */
+static void join_first(struct asq__actor *a, struct asq__wcall *c)
+{
+    asq__sleeper_is_back(a);
+    asq__mailbox_enqueue_first(&a->calls->mailbox, c);
+    ASQ__LIST_EACH (it, &a->calls->mailbox.queue)
+        wake_caller(a, ASQ__CONTAINER(it, struct asq__wcall, node));
+}
+
 /* Queues a call, and starts none. False: the call has failed. */
 static bool join(struct asq__wcall *c)
 {
@@ -593,6 +609,10 @@ static bool join(struct asq__wcall *c)
     }
     c->actor = a;
     a->calls->has_signals |= job->kind == ASQUEUE__JOB_KIND__SIGNAL;
+    if (c->marked && asq__list_empty(&c->node)) {
+        join_first(a, c);
+        return true;
+    }
     asq__mailbox_enqueue(&a->calls->mailbox, c);
     wake_caller(a, c);
     return true;
@@ -609,7 +629,8 @@ void asq__dispatch_promote(struct asq__wcall *c)
 static bool waits_behind(const struct asq__wcall *c)
 {
     const struct asq__calls *calls = c->actor->calls;
-    return is_held(c->actor, c) || (calls->lacks_class && calls->mailbox.queue.next != &c->node);
+    bool first = calls->mailbox.queue.next == &c->node;
+    return is_held(c->actor, c) || (!first && (calls->lacks_class || calls->asks_sleeper));
 }
 
 void asq__dispatch_due(struct asq__wcall *c)
@@ -627,7 +648,10 @@ void asq__dispatch(struct asq__wcall *c)
 {
     switch (asq__later_begin(c)) {
     case ASQ__DUE_NOW: asq__dispatch_due(c); break;
-    case ASQ__DUE_IN_PLACE: join(c); break;
+    case ASQ__DUE_IN_PLACE:
+        if (join(c) && c->state == ASQ__CALL_WAITING) /* a call that comes from it was there */
+            asq__actor_resume(c->actor);
+        break;
     case ASQ__DUE_APART:
     case ASQ__DUE_NEVER: break;
     }
@@ -730,7 +754,7 @@ static bool end_run(struct asq__run *run)
             asq__agent_signals_delete(c);
         asq__commit_result(c, run, error);
     }
-    if (e->apart)
+    if (e->apart || e->resting)
         asq__later_move_out(e);
     asq__run_free(run);
     asq__actor_note_size(a);

@@ -112,8 +112,10 @@ static void take_reply(struct asq__entry *e, const redisReply *reply, size_t n)
         return; /* others have joined it meanwhile: asked again with them */
     asq__assert(!e->n_lookups);
     asq__entry_enter(e, ASQ__ENTRY_QUEUED);
-    if (e->first_copy == ASQ__LATER_WAITS) {
-        /* The first copy waits until it is due, and has this copy's channels as well. */
+    if (e->first_copy == ASQ__LATER_WAITS ||
+        (e->first_copy == ASQ__LATER_IN_STREAM && !e->returned)) {
+        /* The first copy waits until it is due, and has this copy's channels as well; or it is in
+         * the stream again, with what is known of its calls, and is still to be read. */
         for (size_t i = 0; i < e->batch->n_jobs; i++) {
             asq__wcall_unleave(&e->calls[i]);
             if (e->calls[i].state != ASQ__CALL_FINISHED)
@@ -273,6 +275,8 @@ static void merge_duplicate(struct asq__partition *p, struct asq__entry *first,
     if (copy->kept && first->unfinished == 0)
         asq__commit_forget_later(copy);
     first->kept |= copy->kept;
+    if (copy->returned && !first->returned && first->state < ASQ__ENTRY_DISPATCHED)
+        asq__later_take_state(first, copy);
     if (first->unfinished) /* otherwise the commit that removes it is on its way already */
         copies = realloc(first->copies, (first->ncopies + 1) * sizeof *copies);
     if (copies) {
@@ -343,6 +347,7 @@ struct origin {
     const struct asq__note *note;
     const char *agent;
     bool admitted;
+    bool returned; /* a sleeping call of it has its agent's first place: there is always room */
 };
 
 /* Marks the calls of an entry that must not be dispatched yet. `agent`: the agent for which the
@@ -449,7 +454,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     }
     /* A batch that an owner may have begun is not refused. */
     bool begun = batch->resent || asq__stream_id_is_at_most(id, p->inherited);
-    if (!origin->note && !may_judge(p)) {
+    if (!origin->note && !origin->returned && !may_judge(p)) {
         asq__arena_release(&arena);
         return true; /* the partition is lost */
     }
@@ -468,7 +473,8 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
                             : order == ASQ__SENDER_OUT_OF_ORDER && !origin->reread && !later;
     size_t size =
         sizeof(struct asq__entry) + batch->n_jobs * sizeof(struct asq__wcall) + arena.used;
-    bool may_be_deferred = !control && !nested && !signals && !refused && !ahead;
+    bool may_be_deferred =
+        !control && !nested && !signals && !refused && !ahead && !origin->returned;
     enum asq__room room = origin->admitted ? ASQ__ROOM_ADMITTED : ASQ__ROOM;
     if (may_be_deferred && !origin->note) {
         room = asq__backlog_room(p, &(struct asq__arrival){ .id = id,
@@ -539,7 +545,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     take_attempts(p, e);
     asq__table_add(&p->entries, &e->node);
     asq__entry_enter(e, lookup ? ASQ__ENTRY_LOOKUP : ASQ__ENTRY_QUEUED);
-    e->may_have_begun = begun;
+    e->may_have_begun = begun || later;
     e->out_of_order = out_of_order;
     if (!later)
         asq__entry_take_time(e);
@@ -589,6 +595,14 @@ bool asq__intake_reread(struct asq__partition *p, const redisReply *reply,
     if (!read_before)
         asq__partition_note_read(p, id);
     return take_in(p, id, reply, &(struct origin){ .reread = true, .read_before = read_before });
+}
+
+void asq__intake_returned(struct asq__partition *p, const redisReply *reply)
+{
+    struct asq__stream_id id;
+    if (entry_id(reply, &id))
+        take_in(p, id, reply, &(struct origin){ .returned = true });
+    asq__intake_resume(p);
 }
 
 bool asq__intake_noted(struct asq__partition *p, const redisReply *reply,

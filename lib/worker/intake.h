@@ -29,6 +29,9 @@ bool asq__intake_reread(struct asq__partition *p, const redisReply *entry,
  * dispatched for another agent; it is to be read again afterwards. */
 bool asq__intake_noted(struct asq__partition *p, const redisReply *entry,
                        const struct asq__note *note, const char *agent, bool admitted);
+/* Takes in and dispatches an entry that has waited outside of the stream, and has a call with its
+ * agent's first place: whatever is held. */
+void asq__intake_returned(struct asq__partition *p, const redisReply *entry);
 /* Dispatches the ready entries at the head of the intake. */
 void asq__intake_resume(struct asq__partition *p);
 

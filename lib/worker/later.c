@@ -71,6 +71,8 @@ enum asq__due asq__later_begin(struct asq__wcall *c)
     }
     if (!asq__delay_begin(c, left))
         return ASQ__DUE_NOW;
+    if (c->keeps_place && c->recorded)
+        asq__delay_rest(c);
     return c->keeps_place ? ASQ__DUE_IN_PLACE : ASQ__DUE_APART;
 }
 

@@ -7,7 +7,8 @@
  *                                     └────────commit────────────┘
  *
  * A batch is moved as a whole, with the state of its calls (message Later), when all its unfinished
- * calls wait for their time, and the first is not due for a while; if memory is short, at once.
+ * calls wait for their time, and the first is not due for a while; if memory is short, at once. Of
+ * those that sleep in their agents' first place, sleeper.c keeps the place.
  * later.lua moves due batches back, in bounded steps, and in Redis alone, so its answer may be
  * lost. A field of later:jobs shows from the first move until the batch is done that Redis has
  * taken it.
@@ -45,6 +46,7 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
+#include "worker/sleeper.h"
 #include "worker/unload.h"
 
 enum {
@@ -109,10 +111,10 @@ static void on_due_answer(struct asq__conn *c, const redisReply *reply, void *us
             "partition %u: %lld waiting batches were removed from its key later; they were found "
             "in later:jobs, and still wait",
             p->number, reply->element[4]->integer);
-    if (next_ms < 0 && moved == 0) /* otherwise moved batches may still be unread */
+    if (next_ms < -1)
         l->maybe = l->puts != q.puts;
-    else if (next_ms < 0)
-        query_due_in(l, AGAIN_MS);
+    else if (next_ms < 0) /* batches are in the stream again */
+        query_due_in(l, moved ? AGAIN_MS : QUERY_MS);
     if (moved == BATCHES_AT_ONCE || next_ms == 0)
         query_due_in(l, p->backlog ? PAUSE_MS : 0);
     else if (next_ms > 0)
@@ -224,12 +226,13 @@ static void *encode(const struct asq__entry *e, size_t *ret_n)
         asqueue__later_call__init(call);
         call->index = (uint32_t) i;
         call->runs = c->retries;
-        call->due_ms = (c->retries || c->recorded) && c->apart
+        call->due_ms = (c->retries || c->recorded) && (c->apart || c->rests)
                            ? (uint64_t) (c->wake_ms + e->part->minus_mono_ms)
                            : 0;
         call->recorded = c->recorded;
         call->reentered = c->reentered;
         call->canceled = c->canceled;
+        call->in_place = c->rests;
         list[m.n_calls++] = call;
     }
     if (calls && list && bytes) {
@@ -261,9 +264,21 @@ static int64_t first_due_ms(const struct asq__entry *e)
 {
     int64_t due_ms = INT64_MAX;
     for (size_t i = 0; i < e->batch->n_jobs; i++)
-        if (e->calls[i].apart && e->calls[i].wake_ms < due_ms)
+        if ((e->calls[i].apart || e->calls[i].rests) && e->calls[i].wake_ms < due_ms)
             due_ms = e->calls[i].wake_ms;
     return due_ms;
+}
+
+/* Returns whether no call of the batch needs memory: each waits for its time, in no mailbox or
+ * alone in its own. */
+static bool can_leave(const struct asq__entry *e)
+{
+    if (e->apart + e->resting < e->unfinished || !e->unfinished)
+        return false;
+    for (size_t i = 0; e->resting && i < e->batch->n_jobs; i++)
+        if (e->calls[i].rests && !asq__sleeper_may_leave(&e->calls[i]))
+            return false;
+    return true;
 }
 
 void asq__later_move_out(struct asq__entry *e)
@@ -271,8 +286,8 @@ void asq__later_move_out(struct asq__entry *e)
     struct asq__partition *p = e->part;
     struct asq__process *w = p->w;
     size_t n;
-    if (!p->later || e->apart < e->unfinished || !e->apart || e->state != ASQ__ENTRY_DISPATCHED ||
-        !asq__partition_is_owned(p))
+    if (!p->later || e->state != ASQ__ENTRY_DISPATCHED || !asq__partition_is_owned(p) ||
+        !can_leave(e))
         return;
     int64_t due_ms = first_due_ms(e), left_ms = due_ms - asq__now_ms();
     if (left_ms <= 0 || (left_ms <= NEAR_MS && !is_tight(w)))
@@ -287,7 +302,7 @@ void asq__later_move_out(struct asq__entry *e)
         return;
     }
     for (size_t i = 0; i < e->batch->n_jobs; i++)
-        if (e->calls[i].apart) {
+        if (e->calls[i].apart || e->calls[i].rests) {
             asq__delay_stop(&e->calls[i]);
             asq__inputs_free(e->calls[i].inputs); /* awaited again then */
             e->calls[i].inputs = NULL;
@@ -302,6 +317,9 @@ void asq__later_move_out(struct asq__entry *e)
     p->later->maybe = true;
     p->later->puts++;
     asq__commit_later(e, (uint64_t) (due_ms + p->minus_mono_ms), kept, n);
+    for (size_t i = 0; e->resting && i < e->batch->n_jobs; i++)
+        if (e->calls[i].rests && asq__partition_is_owned(p))
+            asq__sleeper_leaves(&e->calls[i]);
 }
 
 /* Frees an entry that is not needed here any more. */
@@ -343,6 +361,8 @@ static void moved_out(struct asq__entry *e)
         for (size_t i = e->left_copies; i < e->ncopies; i++)
             asq__commit_remove(p, e->copies[i]);
     }
+    if (e->resting)
+        asq__sleeper_has_left(e);
     int64_t left_ms = first_due_ms(e) - asq__now_ms();
     if (p->later)
         query_due_in(p->later, left_ms < 0 ? 0 : left_ms < QUERY_MS ? left_ms : QUERY_MS);
@@ -391,6 +411,8 @@ int asq__later_take(struct asq__entry *e, const void *data, size_t n)
         c->canceled |= call->canceled;
         c->reentered |= call->reentered;
         c->recorded |= call->recorded;
+        if (call->in_place)
+            c->marked = c->keeps_place = true;
         if (call->runs || call->due_ms) {
             c->retries = call->runs;
             c->due_ms = call->due_ms;
@@ -406,6 +428,27 @@ int asq__later_take(struct asq__entry *e, const void *data, size_t n)
     asq__arena_release(&arena);
     e->kept = e->returned = true;
     return rc;
+}
+
+void asq__later_take_state(struct asq__entry *to, const struct asq__entry *from)
+{
+    to->returned = to->may_have_begun = true;
+    to->out_of_order = false; /* Redis has accepted it before */
+    to->made_ms = from->made_ms;
+    for (size_t i = 0; i < from->batch->n_jobs && i < to->batch->n_jobs; i++) {
+        const struct asq__wcall *f = &from->calls[i];
+        struct asq__wcall *t = &to->calls[i];
+        t->reentered |= f->reentered;
+        if (t->retries || t->due_ms) { /* attempts are newer */
+            t->marked = f->marked && t->keeps_place;
+            continue;
+        }
+        t->recorded |= f->recorded;
+        t->retries = f->retries;
+        t->due_ms = f->due_ms;
+        t->keeps_place = f->keeps_place;
+        t->marked = f->marked;
+    }
 }
 
 void asq__later_take_over(struct asq__entry *from, struct asq__entry *to)

@@ -24,6 +24,9 @@ enum { ASQ__LATER_CHANNELS = 4096 }; /* clients that a Later may name */
 
 /* Restores what the field `later` of its entry keeps. ASQ_EPROTO, ASQ_ENOMEM. */
 int asq__later_take(struct asq__entry *e, const void *data, size_t n);
+/* Gives `to`, whose calls are not dispatched, what `from` knows of them: a copy of it that has
+ * waited outside of the stream. */
+void asq__later_take_state(struct asq__entry *to, const struct asq__entry *from);
 /* Replaces `from` by `to`, its copy read before the commit that moved `from` out is acknowledged
  * here. Channels and cancels that came since go to `to`. */
 void asq__later_take_over(struct asq__entry *from, struct asq__entry *to);

@@ -21,13 +21,14 @@ struct asq__later {
     struct asq__partition *part;
     ev_timer timer; /* the next query */
     bool querying;
-    bool maybe;    /* batches may wait there */
+    bool maybe;    /* batches may wait there, or be in the stream again */
     uint64_t puts; /* batches moved there by this process */
     int64_t last_logged_ms;
     struct asq__list cancels; /* of later_ask.c, to be repeated */
 };
 
-bool asq__later_may_have(const struct asq__partition *p); /* false: nothing waits there */
+/* False: no batch waits there, or has waited there and is not done. */
+bool asq__later_may_have(const struct asq__partition *p);
 /* Begins the command, up to the batches asked about. The script moves at most `batches` due
  * ones. */
 void asq__later_script(struct asq__partition *p, struct asq__cmd *cmd, size_t batches);

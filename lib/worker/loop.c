@@ -488,6 +488,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
     w->run_hooks = &asq__dispatch_run_hooks;
     w->mailbox_hooks = &asq__dispatch_hooks;
     w->cancel = asq__wcall_cancel;
+    w->take_returned = asq__intake_returned;
     asq__list_init(&w->fetching);
     asq__emits_init(w);
     asq__list_init(&w->leaving);

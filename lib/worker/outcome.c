@@ -52,7 +52,7 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     if (c->entry->part->w->tracer)
         asq__spans_unstarted(c, cls, &error.pub);
     asq__commit_result(c, NULL, &error.pub);
-    if (c->entry->apart)
+    if (c->entry->apart || c->entry->resting)
         asq__later_move_out(c->entry);
     asq__error_clear(&error);
 }

@@ -44,6 +44,7 @@ struct asq__slot;
 struct asq__stats;
 struct asq__url;
 struct asq__wcall;
+struct redisReply;
 
 enum { ASQ__MACHINE_TEXT = 17 };
 /* Questions that report.c answers. */
@@ -142,6 +143,8 @@ struct asq__process {
     const struct asq__run_hooks *run_hooks;
     const struct asq__mailbox_hooks *mailbox_hooks;
     void (*cancel)(struct asq__wcall *c); /* for files below control.c */
+    /* For files below intake.c. */
+    void (*take_returned)(struct asq__partition *p, const struct redisReply *entry);
     char client[17];
     uint64_t client_number;
     uint32_t nparts;

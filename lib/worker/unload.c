@@ -136,10 +136,12 @@ void asq__unload_end(struct asq__run *run)
     c->ninner = run->ninner;
     run->inner = NULL;
     run->ninner = run->inner_cap = 0;
-    if (c->keeps_place)
+    if (c->keeps_place) {
         asq__mailbox_enqueue_first(&a->calls->mailbox, c);
-    else
+        asq__delay_rest(c);
+    } else {
         c->actor = NULL; /* looked up when it is due: the agent may leave memory meanwhile */
+    }
     asq__inputs_retry(c);
     asq__commit_unloaded(c, run, c->due_ms);
     struct asq__object *object = asq__actor_object(a);

@@ -1,7 +1,7 @@
 /*
  * calls.c: a client that makes a given number of calls of one kind, and ends. For measurements of a
- * whole process, as by instructions.sh, and of lists, as by lists.sh, for which it makes agents, or
- * calls whose results it does not await.
+ * whole process, as by instructions.sh, and of lists and sleeps, as by lists.sh and sleepers.sh,
+ * for which it makes agents, or calls whose results it does not await.
  */
 #include <asqueue.h>
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 64, AGENTS = 1000, IN_FLIGHT = 1024, TIMEOUT_MS = 600000 };
+enum { BATCH = 64, AGENTS = 1000, IN_FLIGHT = 1024, TIMEOUT_MS = 600000, SLEEP_MS = 3600000 };
 
 static asq *h;
 static asq_agent *agents[AGENTS];
@@ -113,15 +113,19 @@ static void create(void)
     }
 }
 
-/* Makes calls to agents that `create` has made, and leaves them; each is an entry of its own. */
-static void leave(void)
+/* Makes calls to agents that `create` has made, and leaves them; each is an entry of its own. They
+ * count, or sleep for an hour first. */
+static void leave(bool asleep)
 {
     for (long i = 0; i < left; i++) {
         char id[48];
         asq_agent *agent;
         snprintf(id, sizeof id, "agent-%ld-%ld", i / AGENTS, i % AGENTS);
         check(asq_attach(h, id, &agent));
-        check(asq_send(agent, "noop", "[y#]", payload, sizeof payload));
+        if (asleep)
+            check(asq_send(agent, "sleep", "[i]", SLEEP_MS));
+        else
+            check(asq_send(agent, "noop", "[y#]", payload, sizeof payload));
         asq_agent_free(agent);
         if (i % IN_FLIGHT == 0)
             check(asq_flush(h, TIMEOUT_MS));
@@ -133,7 +137,7 @@ int main(int argc, char **argv)
 {
     char err[300];
     if (argc != 4 || (left = atol(argv[3])) <= 0) {
-        fprintf(stderr, "usage: calls URL corked|broadcast|async|sync|create|leave N\n");
+        fprintf(stderr, "usage: calls URL corked|broadcast|async|sync|create|leave|sleep N\n");
         return 2;
     }
     if (asq_open(argv[1], NULL, &h, err, sizeof err) < 0) {
@@ -151,7 +155,9 @@ int main(int argc, char **argv)
     else if (strcmp(argv[2], "create") == 0)
         create();
     else if (strcmp(argv[2], "leave") == 0)
-        leave();
+        leave(false);
+    else if (strcmp(argv[2], "sleep") == 0)
+        leave(true);
     else
         in_sync();
     for (size_t i = 0; i < AGENTS; i++)

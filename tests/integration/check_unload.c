@@ -20,19 +20,24 @@ enum { HOUR_MS = 3600000 };
 
 static asq_agent *walker, *peer;
 
-static void begin_with(int64_t unload_after_ms)
+static void start_worker(int64_t unload_after_ms)
 {
     static const asq_class *const list[] = { &walker_class, NULL };
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
 
-    mode = MODE_INDEPENDENT;
-    logged_set_up();
-    walker_set_up();
-    logged_open();
     options.lease_time_ms = 1000;
     options.drain_timeout_ms = HOUR_MS;
     options.unload_after_ms = unload_after_ms;
     logged_start_worker(NULL, &options, list);
+}
+
+static void begin_with(int64_t unload_after_ms)
+{
+    mode = MODE_INDEPENDENT;
+    logged_set_up();
+    walker_set_up();
+    logged_open();
+    start_worker(unload_after_ms);
     walker = agent_new("Walker", NULL);
     peer = agent_new("Walker", NULL);
     ok(asq_ready(walker, sup_limit_ms()));
@@ -103,16 +108,49 @@ static void wait_until_unloaded(void)
     ck_assert_int_eq(count_calls(ASQ_CALLS_PARKED), 0);
 }
 
+/* Adds up what a command gives of the keys of this name in all partitions. */
+static int64_t sum(const char *command, const char *name)
+{
+    redisReply *keys = sup_redis_reply(redis, "KEYS asq:{default*}:%s", name);
+    int64_t n = 0;
+
+    for (size_t i = 0; i < keys->elements; i++)
+        n += sup_redis_int(redis, "%s %s", command, keys->element[i]->str);
+    freeReplyObject(keys);
+    return n;
+}
+
+/* Returns the only key of this name, owned by the caller. */
+static char *only_key(const char *name)
+{
+    redisReply *keys = sup_redis_reply(redis, "KEYS asq:{default*}:%s", name);
+    char *key;
+
+    ck_assert_uint_eq(keys->elements, 1);
+    key = strdup(keys->element[0]->str);
+    freeReplyObject(keys);
+    return key;
+}
+
+/* Waits until the only call that sleeps, or the only batch of such calls, is in `later` alone. */
+static void wait_until_away(void)
+{
+    sup_wait_until(asq_poll(H, 0) >= 0 && asleep() > 0 && sum("ZCARD", "later") == 1 &&
+                   sum("XLEN", "jobs") == 0);
+    ck_assert_int_eq(count_calls(ASQ_CALLS_PARKED), 0);
+    ck_assert_int_eq(sum("HLEN", "attempts"), 0);
+}
+
 /* Checks that nothing is left of any call. */
 static void expect_nothing(void)
 {
-    redisReply *keys = sup_redis_reply(redis, "KEYS asq:{default*}:s:*");
-    redisReply *attempts = sup_redis_reply(redis, "KEYS asq:{default*}:attempts");
+    static const char *const names[] = { "s:*", "attempts", "later", "later:jobs" };
 
-    ck_assert_uint_eq(keys->elements, 0);
-    ck_assert_uint_eq(attempts->elements, 0);
-    freeReplyObject(keys);
-    freeReplyObject(attempts);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        redisReply *keys = sup_redis_reply(redis, "KEYS asq:{default*}:%s", names[i]);
+        ck_assert_msg(keys->elements == 0, "%zu keys %s", keys->elements, names[i]);
+        freeReplyObject(keys);
+    }
 }
 
 /* ---- long sleeps ----------------------------------------------------------------------------- */
@@ -229,7 +267,7 @@ START_TEST(a_call_that_comes_from_it_loads_it)
 {
     asq_result *r = begin("u:5 b:%s z:%d", asq_agent_id(peer), HOUR_MS);
 
-    wait_until_unloaded();
+    sup_wait_until(asleep() > 0 && sum("ZCARD", "later") == 1);
     touch(walker_gate);
     ck_assert_int_eq(call_int(peer, "add", "[i]", 0), 0); /* the one before has come back */
     ck_assert_int_eq(asleep(), 2);
@@ -255,6 +293,245 @@ START_TEST(the_next_owner_runs_it_when_it_is_due)
     ck_assert_code(asq_result_error(r)->code, ASQ_ECANCELED);
     ck_assert_int_eq(asleep(), 2);
     asq_result_free(r);
+    expect_nothing();
+}
+END_TEST
+
+/* ---- sleeps outside of the stream ------------------------------------------------------------ */
+
+START_TEST(a_long_sleep_leaves_the_stream_until_it_is_over)
+{
+    asq_result *r = begin("u:5 w:one c:%s z:9000 w:two", asq_agent_id(peer));
+
+    wait_until_away();
+    ck_assert_int_eq(count_calls(ASQ_CALLS_DELAYED), 1);
+    ck_assert_int_eq(call_int(peer, "add", "[i]", 1), 2);
+    expect_text(r, "1 1 1 ");
+    ck_assert_int_eq(walker_count("one"), 1);
+    ck_assert_int_eq(call_int(walker, "add", "[i]", 0), 5);
+    expect_nothing();
+}
+END_TEST
+
+static void kill_owner(void)
+{
+    kill(sup_redis_worker_pid(redis, "w.0"), SIGKILL);
+}
+
+/* The owner dies at none of the places, before the other calls come, after that, or at both. */
+START_TEST(the_agents_other_calls_wait_for_one_that_is_away)
+{
+    asq_result *r = begin("u:5 z:%d", HOUR_MS), *behind[2];
+
+    wait_until_away();
+    if (_i & 1)
+        kill_owner();
+    for (int i = 0; i < 2; i++)
+        ok(asq_call(walker, "add", &behind[i], "[i]", 1));
+    sup_wait_until(asq_poll(H, 0) >= 0 && sum("XLEN", "jobs") == 3);
+    if (_i & 2)
+        kill_owner();
+    ck_assert_int_eq(call_int(peer, "add", "[i]", 1), 1);
+    sup_wait_until(count_calls(ASQ_CALLS_DELAYED) == 1 && count_calls(ASQ_CALLS_WAITING) == 2);
+    ck_assert(!asq_result_done(behind[0]));
+    ck_assert_int_eq(sum("ZCARD", "later"), 0);
+    ok(asq_result_cancel(r));
+    asq_result_wait(r, sup_limit_ms());
+    ck_assert_code(asq_result_error(r)->code, ASQ_ECANCELED);
+    asq_result_free(r);
+    ck_assert_int_eq(asleep(), 2);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(result_int(behind[i]), i + 1);
+    expect_nothing();
+}
+END_TEST
+
+START_TEST(a_call_that_is_away_is_told_that_it_is_cancelled)
+{
+    asq_result *r = begin("w:one z:%d w:two", HOUR_MS);
+
+    wait_until_away();
+    if (_i)
+        kill_owner();
+    ok(asq_result_cancel(r));
+    asq_result_wait(r, sup_limit_ms());
+    ck_assert_code(asq_result_error(r)->code, ASQ_ECANCELED);
+    ck_assert_int_eq(asleep(), 2);
+    ck_assert_int_eq(walker_count("one"), 1);
+    ck_assert_int_eq(walker_count("two"), 0);
+    asq_result_free(r);
+    ck_assert_int_eq(call_int(walker, "add", "[i]", 1), 1);
+    expect_nothing();
+}
+END_TEST
+
+START_TEST(an_agent_is_deleted_behind_its_call_that_is_away)
+{
+    asq_result *r = begin("z:9000"), *deleted;
+
+    wait_until_away();
+    ok(asq_delete_async(walker, &deleted));
+    sup_wait_until(asq_poll(H, 0) >= 0 && sum("XLEN", "jobs") == 2);
+    expect_text(r, "");
+    ok(asq_result_wait(deleted, sup_limit_ms()));
+    ck_assert_code(asq_result_error(deleted)->code, 0);
+    asq_result_free(deleted);
+    ck_assert_code(call_code(walker, "add", "[i]", 1), ASQ_ENOAGENT);
+    expect_nothing();
+}
+END_TEST
+
+/* Calls of one entry: they leave together and come back together. */
+START_TEST(calls_of_a_batch_leave_together)
+{
+    enum { N = 3 };
+    asq_agent *agents[N];
+    asq_result *r[N], *behind[N];
+    char *script = sup_format("z:%d", HOUR_MS);
+
+    for (int i = 0; i < N; i++) {
+        char *id = sup_format("{together}%d", i);
+        ok(asq_createv(H, "Walker", id, NULL, &agents[i]));
+        ok(asq_ready(agents[i], sup_limit_ms()));
+        free(id);
+    }
+    asq_cork(H);
+    for (int i = 0; i < N; i++)
+        ok(asq_call(agents[i], "run", &r[i], "[s]", script));
+    ok(asq_uncork(H));
+    free(script);
+    sup_wait_until(asq_poll(H, 0) >= 0 && asleep() == N);
+    wait_until_away();
+    ck_assert_int_eq(count_calls(ASQ_CALLS_DELAYED), N);
+    for (int i = 0; i < N; i++) {
+        ok(asq_call(agents[i], "add", &behind[i], "[i]", i));
+        sup_wait_until(asq_poll(H, 0) >= 0 && count_calls(ASQ_CALLS_WAITING) == 1 &&
+                       count_calls(ASQ_CALLS_DELAYED) == N - i);
+        if (i == 1)
+            kill_owner();
+        ok(asq_result_cancel(r[i]));
+        ck_assert_int_eq(result_int(behind[i]), i);
+        asq_result_wait(r[i], sup_limit_ms());
+        ck_assert_code(asq_result_error(r[i])->code, ASQ_ECANCELED);
+        asq_result_free(r[i]);
+    }
+    for (int i = 0; i < N; i++)
+        asq_agent_free(agents[i]);
+    expect_nothing();
+}
+END_TEST
+
+/* All is removed, or the batch alone, or its entry when it is in the stream again. */
+START_TEST(a_call_that_was_removed_by_hand_holds_up_nobody)
+{
+    asq_result *r = begin("z:%d", HOUR_MS), *behind;
+
+    wait_until_away();
+    char *later = only_key("later"), *kept = only_key("later:jobs");
+    if (_i < 2) {
+        redisReply *fields = sup_redis_reply(redis, "HKEYS %s", kept);
+        ck_assert_uint_eq(fields->elements, 2);
+        sup_redis_int(redis, "DEL %s", later);
+        for (size_t i = 0; i < 2; i++)
+            if (_i == 0 || *fields->element[i]->str != '@')
+                sup_redis_int(redis, "HDEL %s %s", kept, fields->element[i]->str);
+        freeReplyObject(fields);
+        kill_owner();
+        ck_assert_int_eq(call_int(walker, "add", "[i]", 1), 1);
+        ck_assert_int_eq(sup_redis_int(redis, "EXISTS %s", kept), 0);
+    } else {
+        modes_stop_worker(worker);
+        worker = 0;
+        ok(asq_call(walker, "add", &behind, "[i]", 1));
+        ok(asq_flush(H, sup_limit_ms()));
+        redisReply *fields = sup_redis_reply(redis, "HKEYS %s", kept);
+        for (size_t i = 0; i < fields->elements; i++)
+            if (*fields->element[i]->str != '@')
+                sup_redis_int(redis, "HSET %s %s 1-1", kept, fields->element[i]->str);
+        freeReplyObject(fields);
+        sup_redis_int(redis, "DEL %s", later);
+        start_worker(1000);
+        ck_assert_int_eq(result_int(behind), 1);
+        ck_assert_int_eq(logged_count("its entry was removed from the stream"), 1);
+    }
+    free(later);
+    free(kept);
+    asq_result_free(r);
+}
+END_TEST
+
+static redisReply *field_of(redisReply *fields, const char *name)
+{
+    for (size_t i = 0; i + 1 < fields->elements; i += 2)
+        if (strcmp(fields->element[i]->str, name) == 0)
+            return fields->element[i + 1];
+    return NULL;
+}
+
+/* A second copy of its entry stands before the one with which it is in the stream again, or
+ * comes when that is still to come. */
+START_TEST(a_copy_does_not_run_without_what_its_call_has_recorded)
+{
+    static const char late[] = "99999999999999-0";
+    asq_result *r, *behind;
+
+    ok(asq_pause(H, NULL)); /* so that the entry stays for a while */
+    r = begin("w:one z:%d w:two", HOUR_MS);
+    redisReply *keys = sup_redis_reply(redis, "KEYS asq:{default*}:jobs"), *first = NULL;
+    for (size_t i = 0; i < keys->elements && !first; i++) {
+        first = sup_redis_reply(redis, "XRANGE %s - +", keys->element[i]->str);
+        if (!first->elements) {
+            freeReplyObject(first);
+            first = NULL;
+        }
+    }
+    freeReplyObject(keys);
+    ck_assert_ptr_nonnull(first);
+    ok(asq_resume(H, NULL));
+    wait_until_away();
+    ok(asq_call(walker, "add", &behind, "[i]", 1));
+    sup_wait_until(asq_poll(H, 0) >= 0 && sum("XLEN", "jobs") == 2);
+    modes_stop_worker(worker);
+    worker = 0;
+    char *jobs = NULL, *kept = only_key("later:jobs");
+    ck_assert_int_gt(asprintf(&jobs, "%.*sjobs", (int) (strlen(kept) - strlen("later:jobs")), kept),
+                     0);
+    redisReply *entries = sup_redis_reply(redis, "XRANGE %s - +", jobs), *back = NULL;
+    for (size_t i = 0; i < entries->elements; i++)
+        if (field_of(entries->element[i]->element[1], "later"))
+            back = entries->element[i];
+    ck_assert_ptr_nonnull(back);
+    sup_redis_int(redis, "XDEL %s %s", jobs, back->element[0]->str);
+    const redisReply *call = field_of(first->element[0]->element[1], "call"),
+                     *batch = field_of(first->element[0]->element[1], "batch"),
+                     *later = field_of(back->element[1], "later");
+    freeReplyObject(sup_redis_reply(redis, "XADD %s * call %s batch %b", jobs, call->str,
+                                    batch->str, batch->len));
+    redisReply *fields = sup_redis_reply(redis, "HKEYS %s", kept);
+    for (size_t i = 0; i < fields->elements; i++)
+        if (*fields->element[i]->str != '@')
+            sup_redis_int(redis, "HSET %s %s %s", kept, fields->element[i]->str, late);
+    freeReplyObject(fields);
+    if (_i) {
+        start_worker(1000);
+        sup_wait_until(asq_poll(H, 0) >= 0 && sum("XLEN", "jobs") == 1);
+    }
+    freeReplyObject(sup_redis_reply(redis, "XADD %s %s call %s batch %b later %b", jobs, late,
+                                    call->str, batch->str, batch->len, later->str, later->len));
+    if (!_i)
+        start_worker(1000);
+    sup_wait_until(asq_poll(H, 0) >= 0 && count_calls(ASQ_CALLS_DELAYED) == 1);
+    ok(asq_result_cancel(r));
+    asq_result_wait(r, sup_limit_ms());
+    ck_assert_code(asq_result_error(r)->code, ASQ_ECANCELED);
+    asq_result_free(r);
+    ck_assert_int_eq(result_int(behind), 1);
+    ck_assert_int_eq(walker_count("one"), 1);
+    ck_assert_int_eq(walker_count("two"), 0);
+    freeReplyObject(first);
+    freeReplyObject(entries);
+    free(jobs);
+    free(kept);
     expect_nothing();
 }
 END_TEST
@@ -312,6 +589,9 @@ END_TEST
 
 enum { WORKERS = 3 };
 
+/* Has sleeping calls leave the stream, however short their sleeps are. */
+static bool tight;
+
 static pid_t start_another(int *number)
 {
     static const asq_class *const list[] = { &walker_class, NULL };
@@ -322,6 +602,7 @@ static pid_t start_another(int *number)
     options.id = id;
     options.lease_time_ms = 1000;
     options.unload_after_ms = 500;
+    options.max_backlog_size = tight ? 1 : 0;
     return modes_fork_worker_with(sup_redis_url(redis), &options, list);
 }
 
@@ -349,6 +630,7 @@ START_TEST(each_step_is_recorded_once_wherever_its_owners_end)
     int numbers[WORKERS], last = 0;
 
     steps_begin(steps_seed());
+    tight = _i;
     modes_stop_worker(worker);
     worker = 0;
     for (int i = 0; i < WORKERS; i++) {
@@ -388,8 +670,8 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("unload");
-    TCase *t = tcase_create("long sleeps"), *handovers = tcase_create("hand-overs"),
-          *deaths = tcase_create("deaths");
+    TCase *t = tcase_create("long sleeps"), *away = tcase_create("away"),
+          *handovers = tcase_create("hand-overs"), *deaths = tcase_create("deaths");
 
     if (!sup_redis_available())
         return sup_skip("no redis-server");
@@ -404,13 +686,23 @@ int main(void)
     tcase_add_test(t, a_call_that_comes_from_it_loads_it);
     tcase_add_test(t, the_next_owner_runs_it_when_it_is_due);
     suite_add_tcase(s, t);
+    tcase_set_timeout(away, 240);
+    tcase_add_checked_fixture(away, set_up, tear_down);
+    tcase_add_test(away, a_long_sleep_leaves_the_stream_until_it_is_over);
+    tcase_add_loop_test(away, the_agents_other_calls_wait_for_one_that_is_away, 0, 4);
+    tcase_add_loop_test(away, a_call_that_is_away_is_told_that_it_is_cancelled, 0, 2);
+    tcase_add_test(away, an_agent_is_deleted_behind_its_call_that_is_away);
+    tcase_add_test(away, calls_of_a_batch_leave_together);
+    tcase_add_loop_test(away, a_call_that_was_removed_by_hand_holds_up_nobody, 0, 3);
+    tcase_add_loop_test(away, a_copy_does_not_run_without_what_its_call_has_recorded, 0, 2);
+    suite_add_tcase(s, away);
     tcase_set_timeout(handovers, 240);
     tcase_add_checked_fixture(handovers, set_up_parked, tear_down);
     tcase_add_test(handovers, a_worker_that_ends_does_not_wait_for_sleeping_calls);
     suite_add_tcase(s, handovers);
     tcase_set_timeout(deaths, (double) steps_from("ASQ_TEST_TIMEOUT", 240));
     tcase_add_checked_fixture(deaths, set_up, tear_down);
-    tcase_add_test(deaths, each_step_is_recorded_once_wherever_its_owners_end);
+    tcase_add_loop_test(deaths, each_step_is_recorded_once_wherever_its_owners_end, 0, 2);
     suite_add_tcase(s, deaths);
     return sup_suite_run(s);
 }

@@ -32,6 +32,8 @@ struct asq__calls {
     struct asq__list fetching; /* in part->to_fetch until its snapshot is requested */
     bool has_signals;          /* calls of signals may be queued, for want of the agent */
     bool lacks_class;          /* this process cannot load it: its calls wait for another owner */
+    bool asks_sleeper;         /* Redis is asked whether a call of it sleeps; of sleeper.c */
+    uint8_t sleeper_missed;    /* times that the entry of that call was not found */
     size_t record_bytes;       /* size of its snapshot, once Redis has reported it; 0: unknown */
 };
 
@@ -51,6 +53,13 @@ enum asq__actor_snapshot {
     ASQ__SNAPSHOT_LOADED   /* in memory; or Redis had none when it was asked */
 };
 
+/* Whether a call that is not in memory has the agent's first place; of sleeper.c. */
+enum asq__actor_sleeper {
+    ASQ__SLEEPER_UNKNOWN,
+    ASQ__SLEEPER_NONE, /* none has, or the call is in the mailbox */
+    ASQ__SLEEPER_AWAY  /* no other call of it may start */
+};
+
 /* An agent in memory. Small, because there are many; the fields read first stand first. */
 struct asq__actor {
     struct asq__node node;       /* in part->actors, by id */
@@ -64,6 +73,7 @@ struct asq__actor {
     uint32_t id_n;
     uint8_t state;    /* enum asq__actor_state */
     uint8_t snapshot; /* enum asq__actor_snapshot */
+    uint8_t sleeper;  /* enum asq__actor_sleeper */
     bool left;        /* entries with calls to it are noted in part->backlog */
 };
 

@@ -26,7 +26,8 @@ static void read_value(struct asq__attempt *a, const char *value)
     }
     a->count = (uint32_t) strtoul(value, &rest, 10);
     a->due_ms = strtoull(rest, &rest, 10);
-    a->keeps_place = strtoul(rest, NULL, 10) == 1;
+    a->keeps_place = strtoul(rest, &rest, 10) == 1;
+    a->sleeps = strcmp(rest, " s") == 0;
 }
 
 void asq__attempts_add(struct asq__attempts *all, const char *field, const char *value)
@@ -76,6 +77,7 @@ static void take(const struct asq__attempt *a, int64_t now_ms, int64_t minus_mon
         c->retries = a->count;
         c->due_ms = a->due_ms;
         c->keeps_place = a->keeps_place;
+        c->recorded |= a->sleeps;
         break;
     }
 }
@@ -98,6 +100,11 @@ static size_t find(const struct asq__attempts *all, const char *call)
 void asq__attempts_take(const struct asq__attempts *all, const char *call, int64_t now_ms,
                         int64_t minus_mono_ms, struct asq__wcall *c)
 {
-    for (size_t i = find(all, call); i < all->n && strcmp(all->list[i].call, call) == 0; i++)
+    size_t from = find(all, call), to = from;
+    for (; to < all->n && strcmp(all->list[to].call, call) == 0; to++)
+        if (all->list[to].kind == ASQ__ATTEMPT_RETRY)
+            c->recorded = false; /* a failed run has ended the records that its Later tells of */
+    for (size_t i = from; i < to; i++)
         take(&all->list[i], now_ms, minus_mono_ms, c);
+    c->marked = c->marked && c->keeps_place;
 }

@@ -18,7 +18,8 @@ enum asq__attempt_kind {
     /* "+ID": earliest next try (partition's clock, ms), and how the last process died. */
     ASQ__ATTEMPT_WAIT = '+',
     ASQ__ATTEMPT_MARK = '!', /* "!ID": a re-entrant call took effect inside it */
-    /* "~ID": failed runs, when the next is due (partition's clock, ms), 1 if it keeps its place. */
+    /* "~ID": failed runs, when the next is due (partition's clock, ms), 1 if it keeps its place, and
+     * " s" if it sleeps. */
     ASQ__ATTEMPT_RETRY = '~',
     ASQ__ATTEMPT_STEPS = '=' /* "=ID": its steps have records, under a key of their own */
 };
@@ -28,7 +29,7 @@ struct asq__attempt {
     enum asq__attempt_kind kind;
     uint32_t count;
     uint64_t due_ms;
-    bool keeps_place;
+    bool keeps_place, sleeps;
     char *how; /* WAIT: how the last process died; or NULL */
 };
 

@@ -168,6 +168,19 @@ bool asq__commit_add_move(struct asq__commit *c, const struct asq__entry *e,
     return true;
 }
 
+bool asq__commit_add_place(struct asq__commit *c, const char *agent,
+                           const uint8_t batch[ASQ__BATCH_ID], bool kept)
+{
+    size_t n = strlen(agent) + 1;
+    char *copy = c ? asq__arena_alloc(&c->ids, n) : NULL;
+    if (!copy || !GROW(c, moves))
+        return false;
+    struct asq__move *m = &c->moves[c->nmoves++];
+    *m = (struct asq__move){ .agent = memcpy(copy, agent, n), .unmarks = !kept };
+    memcpy(m->batch, batch, ASQ__BATCH_ID);
+    return true;
+}
+
 /* Adds an empty change of the records of a call's steps. */
 static struct asq__steps_change *add_change(struct asq__commit *c, const struct asq__wcall *call,
                                             enum asq__steps_mode mode)

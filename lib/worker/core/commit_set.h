@@ -70,9 +70,12 @@ struct asq__failure {
     uint16_t lengths[ASQ__FAILURE_FIELDS];
 };
 
-/* Batch that moves out of the stream, or is done outside of it. */
+/* Batch that moves out of the stream, or is done outside of it; or the mark that an agent's first
+ * place is kept for a call of it. */
 struct asq__move {
     struct asq__entry *entry; /* moves; NULL: its stored form is deleted */
+    const char *agent;        /* of a mark, in the commit's ids; NULL: none */
+    bool unmarks;             /* the mark is deleted */
     uint8_t batch[ASQ__BATCH_ID];
     uint64_t due_ms;
     void *kept;
@@ -162,6 +165,10 @@ bool asq__commit_add_inner(struct asq__commit *c, const struct asq__inner *inner
 /* Adds a move; takes over `kept`. c NULL: no memory. */
 bool asq__commit_add_move(struct asq__commit *c, const struct asq__entry *e,
                           struct asq__entry *moves, uint64_t due_ms, void *kept, size_t n);
+/* Marks that the first place of an agent is kept for a call, or that it is no more. c NULL: no
+ * memory. */
+bool asq__commit_add_place(struct asq__commit *c, const char *agent,
+                           const uint8_t batch[ASQ__BATCH_ID], bool kept);
 /* Adds a dead letter; takes over what it points at, also on failure. c NULL: no memory. */
 bool asq__commit_add_dead(struct asq__commit *c, struct asq__dead letter);
 /* Adds a failure, with copies of its fields, of which ends may be cut off. Keeps the last `most`

@@ -72,6 +72,8 @@ struct asq__wcall {
     bool canceled;
     bool keeps_place; /* DELAYED: later calls to the agent wait behind it */
     bool apart;       /* DELAYED: in no queue; counted in entry->apart */
+    bool rests;       /* DELAYED: sleeps in its place, without a run; counted in entry->resting */
+    bool marked;      /* Redis has a mark that its agent's first place is kept for it */
     bool shared;      /* runs beside other ASQ_CONCURRENT calls */
     bool reentrant;   /* in the mailbox's list `reentrant` */
     bool reentered;   /* a re-entrant call took effect inside it: must not be restarted */
@@ -143,6 +145,7 @@ struct asq__entry {
     size_t left_channels, left_copies;
     size_t unfinished;  /* calls */
     size_t apart;       /* calls that wait for their time, in no queue */
+    size_t resting;     /* calls that sleep in their place, without a run */
     size_t left;        /* calls that are left for now, see backlog.c */
     size_t uncommitted; /* unacknowledged commits with a piece of it */
     bool admitted;      /* beyond --max-backlog-size, for agents that were idle */
