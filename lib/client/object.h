@@ -82,11 +82,12 @@ struct asq_ctx {
     size_t result_room; /* bytes left for its result among those of its batch; 0: no limit */
     atomic_bool canceled;
     bool keep_state;
-    bool no_timers;   /* they cannot be kept */
-    bool recorded;    /* an earlier run has left records of its steps */
-    bool unloaded;    /* this run has no effect, and the call runs again later */
-    bool shared;      /* concurrent calls may use the object: it must not be changed */
-    int step_failure; /* of the last step that has failed; its text is that of `h` */
+    bool no_timers;       /* they cannot be kept */
+    bool recorded;        /* an earlier run has left records of its steps */
+    bool canceled_asleep; /* it was cancelled without a run: the sleep of the last record tells */
+    bool unloaded;        /* this run has no effect, and the call runs again later */
+    bool shared;          /* concurrent calls may use the object: it must not be changed */
+    int step_failure;     /* of the last step that has failed; its text is that of `h` */
     struct asq__error error;
     void *impl; /* the worker's own */
 };

@@ -340,6 +340,10 @@ int asq_ctx_sleep(asq_ctx *ctx, int64_t ms)
             return rc;
     }
     h->asleep_until_ms = until_ms;
+    /* A call that is cancelled when this sleep is over, and has not gone on, is told all the same.
+     */
+    if (ms == 0 && until_ms && ctx->canceled_asleep && asq__step_is_last(h->steps))
+        ms = 1;
     int rc = asq_sleep(h, ms);
     h->asleep_until_ms = 0;
     return rc < 0 ? asq_fail(ctx, rc, "%s", asq_errmsg(h)) : 0;

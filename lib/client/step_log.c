@@ -132,6 +132,11 @@ int asq__step_next(asq_ctx *ctx, struct asq__step_log *log, Asqueue__StepKind ki
     return 1;
 }
 
+bool asq__step_is_last(const struct asq__step_log *log)
+{
+    return log->at == log->earlier.len;
+}
+
 /* Hands bytes over to the mode. */
 static int put(asq_ctx *ctx, struct asq__step_log *log, const struct asq__buf *records,
                const uint8_t *promise, bool binds, bool wait)

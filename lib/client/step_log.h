@@ -49,6 +49,8 @@ void asq__step_log_free(struct asq__step_log *log);
  * is new; ASQ_EDIVERGED: the earlier run did something else there. A failure is the call's, too. */
 int asq__step_next(asq_ctx *ctx, struct asq__step_log *log, Asqueue__StepKind kind,
                    const char *name, struct asq__step *ret);
+/* Returns whether the earlier run has recorded nothing behind the last number taken. */
+bool asq__step_is_last(const struct asq__step_log *log);
 /* Counts a statement that makes calls, the first of which is `label`; "": none in this run, because
  * an earlier input of asq_call_each has failed by now, and any in the earlier run. */
 int asq__step_called(asq_ctx *ctx, const char *label);

@@ -42,6 +42,8 @@ void asq__wcall_cancel(struct asq__wcall *c)
         asq__dispatch_due(c);
         return;
     }
+    if (c->recorded && c->due_ms && (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS))
+        return; /* its sleep is over, and is to tell it when it runs */
     if (c->state == ASQ__CALL_DELAYED && c->retries) {
         asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE_RETRY);
         return;

@@ -245,6 +245,26 @@ START_TEST(a_cancelled_call_is_told_in_its_sleep)
 }
 END_TEST
 
+START_TEST(a_call_that_is_cancelled_when_its_sleep_is_over_is_told)
+{
+    asq_result *r = begin("w:one z:3000 w:two");
+
+    wait_until_unloaded();
+    ok(asq_pause(H, NULL)); /* so that it does not go on before it is cancelled */
+    sup_wait_until(asq_poll(H, 0) >= 0 && count_calls(ASQ_CALLS_WAITING) == 1);
+    ok(asq_result_cancel(r));
+    ok(asq_flush(H, sup_limit_ms()));
+    sup_wait_until(asq_poll(H, 0) >= 0 && sum("XLEN", "jobs") == 1);
+    ok(asq_resume(H, NULL));
+    asq_result_wait(r, sup_limit_ms());
+    ck_assert_code(asq_result_error(r)->code, ASQ_ECANCELED);
+    ck_assert_int_eq(asleep(), 2);
+    ck_assert_int_eq(walker_count("two"), 0);
+    asq_result_free(r);
+    expect_nothing();
+}
+END_TEST
+
 START_TEST(the_deadline_of_a_call_ends_its_sleep)
 {
     asq_call_options options = ASQ_CALL_OPTIONS_INIT;
@@ -682,6 +702,7 @@ int main(void)
     tcase_add_test(t, the_agents_other_calls_wait_and_those_of_other_agents_do_not);
     tcase_add_test(t, a_call_that_sleeps_does_not_count_as_waiting);
     tcase_add_test(t, a_cancelled_call_is_told_in_its_sleep);
+    tcase_add_test(t, a_call_that_is_cancelled_when_its_sleep_is_over_is_told);
     tcase_add_test(t, the_deadline_of_a_call_ends_its_sleep);
     tcase_add_test(t, a_call_that_comes_from_it_loads_it);
     tcase_add_test(t, the_next_owner_runs_it_when_it_is_due);

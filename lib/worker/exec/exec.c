@@ -54,6 +54,7 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
     run->ctx.result_room = asq__commit_result_room(c);
     run->ctx.attempt = c->attempts + c->retries + 1;
     run->ctx.recorded = c->recorded;
+    run->ctx.canceled_asleep = c->canceled;
     run->ctx.impl = run;
     if (job->chain && job->chain->n_links)
         run->ctx.caller_agent = job->chain->links[job->chain->n_links - 1]->agent;
