@@ -550,6 +550,37 @@ ASQ_API int asq_get_or_create(asq *h, const char *class_name, const char *id, as
  * is written. Errors as of asq_create. */
 ASQ_API int asq_create_many(asq *h, const char *class_name, size_t n, const char *const *ids,
                             asq_value *args, asq_agent **ret);
+/* How an agent begins and ends. Times are by the clock of Redis, in local mode by that of the
+ * machine. */
+typedef struct asq_create_options {
+    size_t size;    /* sizeof(asq_create_options): set by ASQ_CREATE_OPTIONS_INIT */
+    const char *id; /* NULL: a random one */
+    bool or_get;    /* an existing agent with this id is used as it is; see asq_get_or_create */
+    /* The agent ends when it had no call for so long since the last one ended, or since its
+     * creation: never sooner, and about an eighth later at most. 1000 and more; 0: never. */
+    int64_t ttl_ms;
+    int64_t expires_ms; /* Unix time in ms at which the agent ends, used or not; 0: never */
+} asq_create_options;
+#define ASQ_CREATE_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        sizeof(asq_create_options), NULL, false, 0, 0                                              \
+    }
+/*
+ * Creates an agent like asq_createv. options may be NULL.
+ *
+ * An agent that expires is deleted as by asq_delete, with its timers and its state, by the worker
+ * that owns it; if no worker runs, when one comes. Its end is one of its calls: those that were
+ * made before it run first, later ones end in ASQ_ENOAGENT. An agent with ttl_ms does not expire
+ * while a call of it runs, sleeps, waits for its turn, or will be run again; a call with a delay
+ * counts when its delay is over. Each call counts as use, attributes and asq_ready included;
+ * asq_show and signals do not. In local mode agents expire when the program calls a method or waits
+ * in a function of the library.
+ *
+ * Errors as of asq_createv, ASQ_EINVAL also for a ttl_ms or expires_ms out of range. The creation
+ * fails with ASQ_ENOTSUP if sorted sets are denied to the worker.
+ */
+ASQ_API int asq_create_with(asq *h, const char *class_name, const asq_create_options *options,
+                            asq_value *args, asq_agent **ret);
 /* Makes a proxy for an existing agent, without asking Redis. ASQ_EINVAL: the id. */
 ASQ_API int asq_attach(asq *h, const char *id, asq_agent **ret);
 /* Makes a proxy for the agent to which v refers, without asking Redis. ASQ_ETYPE: v is no agent. */
@@ -944,8 +975,8 @@ ASQ_API int asq_group_next(asq_group *g, int64_t timeout_ms, asq_result **ret);
 /* Frees the group; its results stay, and their calls go on. */
 ASQ_API void asq_group_free(asq_group *g);
 
-/* Handles a result that is completed: asq_gather and asq_call_each call it for each one, in the
- * order of completion. `index` is the place of the result, or of its input; `done` of n are
+/* Handles a completed result: asq_gather, asq_call_each and asq_delete_many call it for each one,
+ * in the order of completion. `index` is the place of the result, or of its input; `done` of n are
  * completed by now. A return value other than 0 ends the waiting function, which returns it. Inside
  * a method the function must not make calls (ASQ_ESTATE), because their order would differ when the
  * method runs again. */
@@ -998,6 +1029,35 @@ typedef struct asq_each_options {
 ASQ_API int asq_call_each(asq_agent *const *agents, size_t n, const char *method,
                           const asq_value *inputs, const asq_each_options *options,
                           asq_value **ret);
+
+typedef struct asq_delete_options {
+    size_t size;        /* sizeof(asq_delete_options): set by ASQ_DELETE_OPTIONS_INIT */
+    size_t limit;       /* maximum number of deletions under way; 0: 1024 */
+    int64_t timeout_ms; /* in total; 0: the handle's */
+    /* Returns when Redis has accepted all deletions. fn is not called; failures, ASQ_ENOAGENT too,
+     * go to the log of the worker, and a later asq_flush reports them. */
+    bool no_wait;
+    asq_gather_fn fn; /* gets the result of each id, borrowed for its call; or NULL */
+    void *user;       /* passed to fn */
+} asq_delete_options;
+#define ASQ_DELETE_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        sizeof(asq_delete_options), 0, 0, false, NULL, NULL                                        \
+    }
+
+/*
+ * Deletes n agents by their ids, each after its earlier calls as by asq_delete; an id that comes
+ * twice is deleted once, and then missing. A failed deletion does not stop the others: fn has each
+ * outcome, with the place of its id as `index`, and asq_last_error has the first failure by place.
+ * Memory is needed for `limit` deletions, not for n. options may be NULL.
+ *
+ * Returns the number of deletions that have failed. Errors: ASQ_EINVAL (one of the ids is not
+ * valid, which the text names: nothing is deleted), ASQ_ETIMEOUT (those under way go on, the others
+ * were not begun), those of making a call, fn's return value; with no_wait also
+ * ASQ_EBUSY and ASQ_EREDIS (Redis has not accepted all of them).
+ */
+ASQ_API int asq_delete_many(asq *h, size_t n, const char *const *ids,
+                            const asq_delete_options *options);
 
 /* ------------------------------------------------------------------------------------------------
  * Agents, for their authors
@@ -1511,8 +1571,8 @@ ASQ_API int asq_partitions(asq *h, asq_value **ret);
 /* Describes classes in a map: class name -> {doc, methods: [{name, params, flags, doc}],
  * attributes: […], workers: n}. */
 ASQ_API int asq_classes(asq *h, asq_value **ret);
-/* Lists agents as maps {id, class, partition}; class_name NULL: all. Takes some 500 bytes of memory
- * for each; here the handle's timeout applies to each page of Redis. */
+/* Lists agents as maps {id, class, partition; if it expires, expires_ms}; class_name NULL: all.
+ * Takes some 500 bytes of memory for each; the handle's timeout applies to each page of Redis. */
 ASQ_API int asq_agents(asq *h, const char *class_name, asq_value **ret);
 /* Calls fn for each agent of the class (NULL: all) whose id begins with `prefix` (NULL: any), with
  * a map as of asq_agents (borrowed for the call), in memory that does not grow with their number.
@@ -1536,8 +1596,8 @@ ASQ_API int asq_agents_page(asq *h, const char *class_name, const char *prefix, 
 ASQ_API int asq_agents_count(asq *h, const char *class_name, const char *prefix, int64_t timeout_ms,
                              int64_t *ret);
 /* Shows an agent's snapshot, the state after its last commit: {id, class, version, partition, owner
- * (a worker's id, or null), args (null: none), state, state_bytes}. Errors: ASQ_EINVAL (the id),
- * ASQ_ENOAGENT. */
+ * (a worker's id, or null), args (null: none), state, state_bytes; if it expires, ttl_ms and
+ * expires_ms, its end unless it is used before}. Errors: ASQ_EINVAL (the id), ASQ_ENOAGENT. */
 ASQ_API int asq_show(asq *h, const char *id, asq_value **ret);
 /* States of calls that have not ended, as a set. */
 enum {

@@ -748,6 +748,14 @@ class group
     std::unordered_map<asq_result *, any_result *> members_;
 };
 
+/* Returns the default options: ASQ_CREATE_OPTIONS_INIT for C++17. */
+inline asq_create_options create_options() noexcept
+{
+    asq_create_options o{};
+    o.size = sizeof o;
+    return o;
+}
+
 /* Creates and attaches agents on a borrowed handle, such as a method's. */
 class handle
 {
@@ -777,6 +785,29 @@ class handle
         value v = detail::pack_args(args...);
         check(asq_get_or_create(h_, class_name, id, v.release(), &a), h_);
         return agent(a);
+    }
+    /* Creates an agent that may end by itself; see asq_create_with, create_options(). */
+    template <class... A>
+    agent create_with(const char *class_name, const asq_create_options &options,
+                      const A &...args) const
+    {
+        asq_agent *a = nullptr;
+        value v = detail::pack_args(args...);
+        check(asq_create_with(h_, class_name, &options, v.release(), &a), h_);
+        return agent(a);
+    }
+    /* Deletes agents by their ids, and returns how many could not be deleted; with `no_wait` when
+     * Redis has accepted the deletions. See asq_delete_many. */
+    int delete_many(const std::vector<std::string> &ids, bool no_wait = false) const
+    {
+        std::vector<const char *> texts;
+        texts.reserve(ids.size());
+        for (const std::string &id : ids)
+            texts.push_back(id.c_str());
+        asq_delete_options o{};
+        o.size = sizeof o;
+        o.no_wait = no_wait;
+        return check(asq_delete_many(h_, texts.size(), texts.data(), &o), h_);
     }
     /* Makes a proxy for an existing agent, without asking Redis. */
     agent attach(const std::string &id) const

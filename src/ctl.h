@@ -17,14 +17,15 @@ struct as_ctl {
     struct {
         const char *url, *password_file, *ns, *id, *class_name, *prefix;
         const char *agent, *method;
-        int64_t timeout_ms;      /* ASQ_FOREVER: not given */
-        int64_t since_ms;        /* Unix time; 0: not given */
-        int64_t last_ms;         /* 0: not given */
-        int code;                /* of a failure; 0: not given */
-        int64_t every_ms, at_ms; /* of a timer; 0: not given */
-        const char *cron, *zone; /* NULL: not given */
+        int64_t timeout_ms;         /* ASQ_FOREVER: not given */
+        int64_t since_ms;           /* Unix time; 0: not given */
+        int64_t last_ms;            /* 0: not given */
+        int code;                   /* of a failure; 0: not given */
+        int64_t every_ms, at_ms;    /* of a timer; 0: not given */
+        int64_t ttl_ms, expires_ms; /* of a new agent; 0: not given */
+        const char *cron, *zone;    /* NULL: not given */
         int overlap, missed;
-        bool json, async, wait, all, count, yes, dead, progress;
+        bool json, async, wait, no_wait, all, count, yes, dead, progress;
         bool running, parked, waiting, delayed, retrying;
         uint32_t limit;      /* 0: not given */
         uint32_t batch;      /* frames of top as text; 0: not given */

@@ -36,7 +36,11 @@ int as_ctl_create(void *program, int argc, char **argv)
     as_ctl_note_unknown(ctl, argv[0]); /* it would wait for one that has it */
     asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
     asq_agent *agent;
-    status = as_ctl_outcome(ctl, asq_createv(ctl->h, argv[0], ctl->settings.id, args, &agent));
+    asq_create_options options = ASQ_CREATE_OPTIONS_INIT;
+    options.id = ctl->settings.id;
+    options.ttl_ms = ctl->settings.ttl_ms;
+    options.expires_ms = ctl->settings.expires_ms;
+    status = as_ctl_outcome(ctl, asq_create_with(ctl->h, argv[0], &options, args, &agent));
     return status == AS_EXIT_OK ? print_new(ctl, agent) : status;
 }
 
@@ -50,13 +54,17 @@ static int print_agent(const asq_value *agent, void *user)
     if (list->n == 1) {
         as_list_cell("AGENT", AGENT_WIDTH);
         as_list_cell("CLASS", CLASS_WIDTH);
-        puts("PARTITION");
+        puts("PARTITION  EXPIRES");
     }
     asq_value_get_string(asq_map_get(agent, "id"), &id, NULL);
     asq_value_get_string(asq_map_get(agent, "class"), &class_name, NULL);
     as_list_cell(id, AGENT_WIDTH);
     as_list_cell(class_name, CLASS_WIDTH);
-    printf("%9lld\n", (long long) asq_map_int(agent, "partition"));
+    printf("%9lld", (long long) asq_map_int(agent, "partition"));
+    int64_t expires_ms = asq_map_int(agent, "expires_ms");
+    char *when = expires_ms ? as_ctl_time_text(expires_ms) : NULL;
+    printf("%s%s\n", when ? "  " : "", when ? when : "");
+    free(when);
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /*
  * ctl_delete.c: as-ctl delete: ends one agent, several, or all of a class or with a prefix. More
  * than one need a yes, from the terminal or by --yes. Deletions are sent in groups, because each
- * waits for the earlier calls of its agent.
+ * waits for the earlier calls of its agent. With --no-wait Redis only has to accept them
+ * (asq_delete_many); else the command waits by itself, because it tells that no worker is alive.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,13 +16,13 @@
 #include "output.h"
 #include "program.h"
 
-enum { GROUP = 256, ROUND = 8192 /* ids in memory at a time */ };
+enum { GROUP = 1024, ROUND = 8192 /* ids in memory at a time */ };
 
 struct deletion {
     struct as_ctl *ctl;
     bool all;           /* of a class or with a prefix: an agent that is gone is no failure */
     asq_value *deleted; /* ids, for JSON; NULL: they are only counted */
-    size_t n;           /* deleted */
+    size_t n;           /* deleted; --no-wait: accepted */
     int status;         /* of the first failure */
     bool unfinished;    /* timeout or signal */
 };
@@ -64,6 +65,25 @@ static void wait_one(struct deletion *d, const char *id, asq_result *r)
     }
 }
 
+/* Has Redis accept the deletion of agents. */
+static void send_ids(struct deletion *d, size_t n, const char *const *ids)
+{
+    struct as_ctl *ctl = d->ctl;
+    asq_delete_options options = ASQ_DELETE_OPTIONS_INIT;
+    options.no_wait = true;
+    as_ctl_limit_timeout(ctl);
+    int status = as_ctl_outcome(ctl, asq_delete_many(ctl->h, n, ids, &options));
+    if (status != AS_EXIT_OK) {
+        d->unfinished = true;
+        note_status(d, status);
+        return;
+    }
+    d->n += n;
+    for (size_t i = 0; i < n && d->deleted; i++)
+        if (asq_list_append(d->deleted, asq_value_string(ids[i])) < 0)
+            note_status(d, as_report_code(&ctl->base.who, ASQ_ENOMEM, NULL, "out of memory"));
+}
+
 /* Deletes agents, a group at a time. A failure does not stop the others. */
 static void delete_ids(struct deletion *d, size_t n, const char *const *ids)
 {
@@ -101,6 +121,12 @@ static int confirm(struct as_ctl *ctl, const char *what)
     return as_report_code(&ctl->base.who, ASQ_ECANCELED, NULL, "nothing was deleted");
 }
 
+/* The key for JSON. */
+static const char *what_is_done(const struct as_ctl *ctl)
+{
+    return ctl->settings.no_wait ? "accepted" : "deleted";
+}
+
 static int delete_given(struct as_ctl *ctl, int argc, char **argv)
 {
     struct deletion d = { .ctl = ctl };
@@ -114,14 +140,17 @@ static int delete_given(struct as_ctl *ctl, int argc, char **argv)
         return status;
     if (who->json && !(d.deleted = asq_value_list()))
         return as_report_code(who, ASQ_ENOMEM, NULL, "out of memory");
-    delete_ids(&d, (size_t) argc, (const char *const *) argv);
+    if (ctl->settings.no_wait)
+        send_ids(&d, (size_t) argc, (const char *const *) argv);
+    else
+        delete_ids(&d, (size_t) argc, (const char *const *) argv);
     if (who->json && argc > 1) {
-        status = as_print_json_own(who, asq_pack("{s:o}", "deleted", d.deleted));
+        status = as_print_json_own(who, asq_pack("{s:o}", what_is_done(ctl), d.deleted));
         note_status(&d, status);
         return d.status;
     }
     if (who->json && d.n)
-        note_status(&d, as_ctl_print_id(ctl, "deleted", argv[0]));
+        note_status(&d, as_ctl_print_id(ctl, what_is_done(ctl), argv[0]));
     asq_value_free(d.deleted);
     return d.status;
 }
@@ -132,6 +161,13 @@ struct round {
     char *ids[ROUND];
     size_t n;
 };
+
+static void free_ids(struct round *round)
+{
+    for (size_t i = 0; i < round->n; i++)
+        free(round->ids[i]);
+    round->n = 0;
+}
 
 /* Collects an id; ends the walk when the round is full. */
 static int collect(const asq_value *agent, void *user)
@@ -160,9 +196,41 @@ static void delete_found(struct deletion *d, struct round *round)
             note_status(d, as_ctl_failed(ctl));
         else
             delete_ids(d, round->n, (const char *const *) round->ids);
-        for (size_t i = 0; i < round->n; i++)
-            free(round->ids[i]);
+        free_ids(round);
     } while (d->status == AS_EXIT_OK && d->n > before);
+}
+
+/* Walks the agents once, and sends the deletion of those that a page has: they are still there when
+ * Redis has accepted it. */
+static void send_found(struct deletion *d, struct round *round)
+{
+    struct as_ctl *ctl = d->ctl;
+    char place[ASQ_CURSOR_SIZE] = "", next[ASQ_CURSOR_SIZE];
+    do {
+        asq_value *page = NULL;
+        as_ctl_limit_timeout(ctl);
+        int rc = asq_agents_page(ctl->h, ctl->settings.class_name, ctl->settings.prefix,
+                                 *place ? place : NULL, ROUND / 2, as_ctl_remaining_ms(ctl), &page,
+                                 next);
+        if (rc < 0) {
+            note_status(d, as_ctl_failed(ctl));
+            return;
+        }
+        for (size_t i = 0; i < asq_list_size(page) && !d->unfinished; i++) {
+            bool last = i + 1 == asq_list_size(page);
+            rc = collect(asq_list_get(page, i), round);
+            if (rc < 0) {
+                d->unfinished = true;
+                note_status(d, as_report_code(&ctl->base.who, rc, NULL, "out of memory"));
+            } else if (rc > 0 || last) {
+                send_ids(d, round->n, (const char *const *) round->ids);
+                free_ids(round);
+            }
+        }
+        free_ids(round);
+        asq_value_free(page);
+        memcpy(place, next, sizeof place);
+    } while (*place && !d->unfinished);
 }
 
 static int delete_all(struct as_ctl *ctl)
@@ -189,10 +257,14 @@ static int delete_all(struct as_ctl *ctl)
     struct round *round = malloc(sizeof *round);
     if (!round)
         return as_report_code(who, ASQ_ENOMEM, NULL, "out of memory");
-    delete_found(&d, round);
+    if (ctl->settings.no_wait)
+        send_found(&d, round);
+    else
+        delete_found(&d, round);
     free(round);
+    const char *key = ctl->settings.no_wait ? "accepted_count" : "deleted_count";
     if (who->json)
-        note_status(&d, as_print_json_own(who, asq_pack("{s:I}", "deleted_count", (int64_t) d.n)));
+        note_status(&d, as_print_json_own(who, asq_pack("{s:I}", key, (int64_t) d.n)));
     else if (d.n == 0 && d.status == AS_EXIT_OK)
         as_note(who, "no agents%s in namespace '%s'", which, asq_namespace(ctl->h));
     else

@@ -19,6 +19,7 @@
 #include "value/arena.h"
 #include "value/clock.h"
 #include "value/decimal.h"
+#include "value/expiry.h"
 #include "value/hash.h"
 #include "value/msg.h"
 #include "value/value.h"
@@ -50,8 +51,18 @@ static void read_class(const redisReply *bytes, char class_name[ASQ_MAX_ID + 1])
     }
 }
 
+/* Sets when an agent ends by itself; or nothing. */
+static int set_expiry(asq_value *row, const redisReply *bytes)
+{
+    struct asq__expiry e;
+    asq_map_remove(row, "expires_ms");
+    return asq__snapshot_expiry(bytes->str, bytes->len, &e, NULL)
+               ? asq_map_set_int(row, "expires_ms", asq__expiry_due_ms(&e))
+               : 0;
+}
+
 static int give_agent(asq *h, struct search *s, uint32_t partition, const char *id,
-                      const char *class_name)
+                      const char *class_name, const redisReply *bytes)
 {
     if (!s->row && !(s->row = asq_value_map()))
         return asq__fail_memory(h);
@@ -60,6 +71,8 @@ static int give_agent(asq *h, struct search *s, uint32_t partition, const char *
         rc = asq_map_set(s->row, "class", asq_value_string(class_name));
     if (rc == 0)
         rc = asq_map_set_int(s->row, "partition", partition);
+    if (rc == 0)
+        rc = set_expiry(s->row, bytes);
     if (rc < 0)
         return asq__fail_memory(h);
     rc = s->fn(s->row, s->user);
@@ -78,7 +91,7 @@ static int take_agent(asq *h, uint32_t partition, const redisReply *id, const re
     if (s->class_name && strcmp(s->class_name, class_name) != 0)
         return 0;
     s->n++;
-    return s->fn ? give_agent(h, s, partition, id->str, class_name) : 0;
+    return s->fn ? give_agent(h, s, partition, id->str, class_name, bytes) : 0;
 }
 
 /* Returns whether the page that was asked for has ended. */
@@ -303,6 +316,12 @@ static int take_snapshot(asq *h, const redisReply *reply, void *user)
             rc = asq_map_set_int(shown->map, "version", snapshot->version);
         if (rc == 0)
             rc = asq_map_set_int(shown->map, "state_bytes", (int64_t) snapshot->state.len);
+        struct asq__expiry e;
+        if (rc == 0 && asq__expiry_read(snapshot->expiry.data, snapshot->expiry.len, &e)) {
+            rc = e.ttl_ms ? asq_map_set_int(shown->map, "ttl_ms", e.ttl_ms) : 0;
+            if (rc == 0)
+                rc = asq_map_set_int(shown->map, "expires_ms", asq__expiry_due_ms(&e));
+        }
         if (rc == 0) {
             rc = asq_map_set(shown->map, "args", args);
             args = NULL;

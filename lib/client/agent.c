@@ -11,6 +11,8 @@
 
 #include "asqueue.h"
 #include "client/handle.h"
+#include "value/error.h"
+#include "value/expiry.h"
 #include "value/hash.h"
 #include "value/msg.h"
 #include "value/random.h"
@@ -152,8 +154,10 @@ static int random_id(asq *h, char out[RANDOM_ID])
     return 0;
 }
 
+/* expiry NULL: the agents do not end by themselves. */
 static int create_many(asq *h, Asqueue__JobKind kind, const char *class_name, size_t n,
-                       const char *const *ids, asq_value *args, asq_agent **ret)
+                       const char *const *ids, const struct asq__expiry *expiry, asq_value *args,
+                       asq_agent **ret)
 {
     char why[300];
     struct asq__job *jobs = calloc(n, sizeof *jobs);
@@ -183,9 +187,11 @@ static int create_many(asq *h, Asqueue__JobKind kind, const char *class_name, si
         if (rc == 0)
             rc = proxy_new(h, id, class_name, &agents[i]);
         if (rc == 0)
-            jobs[i] = (struct asq__job){
-                .kind = kind, .agent = agents[i]->id, .class_name = class_name, .args = args
-            };
+            jobs[i] = (struct asq__job){ .kind = kind,
+                                         .agent = agents[i]->id,
+                                         .class_name = class_name,
+                                         .args = args,
+                                         .expiry = expiry };
     }
     if (rc == 0) {
         if (n > 1)
@@ -220,7 +226,7 @@ int asq_createv(asq *h, const char *class_name, const char *id, asq_value *args,
         asq_value_free(args);
         return asq__null(h, "asq_createv");
     }
-    return create_many(h, ASQUEUE__JOB_KIND__CREATE, class_name, 1, &id, args, ret);
+    return create_many(h, ASQUEUE__JOB_KIND__CREATE, class_name, 1, &id, NULL, args, ret);
 }
 
 int asq_create(asq *h, const char *class_name, const char *id, asq_agent **ret, const char *fmt,
@@ -249,7 +255,7 @@ int asq_get_or_create(asq *h, const char *class_name, const char *id, asq_value 
         asq_value_free(args);
         return asq__null(h, "asq_get_or_create");
     }
-    return create_many(h, ASQUEUE__JOB_KIND__GET_OR_CREATE, class_name, 1, &id, args, ret);
+    return create_many(h, ASQUEUE__JOB_KIND__GET_OR_CREATE, class_name, 1, &id, NULL, args, ret);
 }
 
 int asq_create_many(asq *h, const char *class_name, size_t n, const char *const *ids,
@@ -263,7 +269,35 @@ int asq_create_many(asq *h, const char *class_name, size_t n, const char *const 
         asq_value_free(args);
         return 0;
     }
-    return create_many(h, ASQUEUE__JOB_KIND__CREATE, class_name, n, ids, args, ret);
+    return create_many(h, ASQUEUE__JOB_KIND__CREATE, class_name, n, ids, NULL, args, ret);
+}
+
+int asq_create_with(asq *h, const char *class_name, const asq_create_options *given,
+                    asq_value *args, asq_agent **ret)
+{
+    asq_create_options o = ASQ_CREATE_OPTIONS_INIT;
+    char why[200];
+    if (!h || !ret) {
+        asq_value_free(args);
+        return asq__null(h, "asq_create_with");
+    }
+    int rc = 0;
+    if (given && (given->size == 0 || given->size > sizeof o))
+        rc = asq__err(why, sizeof why, ASQ_EINVAL,
+                      "the size of its options is %zu; ASQ_CREATE_OPTIONS_INIT sets it, to at most "
+                      "%zu",
+                      given->size, sizeof o);
+    else if (given)
+        memcpy(&o, given, given->size);
+    if (rc == 0)
+        rc = asq__expiry_check(o.ttl_ms, o.expires_ms, why, sizeof why);
+    if (rc < 0) {
+        asq_value_free(args);
+        return asq__fail(h, rc, "asq_create_with: %s", why);
+    }
+    struct asq__expiry expiry = { .ttl_ms = o.ttl_ms, .end_ms = o.expires_ms };
+    return create_many(h, o.or_get ? ASQUEUE__JOB_KIND__GET_OR_CREATE : ASQUEUE__JOB_KIND__CREATE,
+                       class_name, 1, &o.id, o.ttl_ms || o.expires_ms ? &expiry : NULL, args, ret);
 }
 
 /* Submits one job about the agent itself. */

@@ -40,6 +40,7 @@ static const char *kind_name(Asqueue__JobKind kind)
     case ASQUEUE__JOB_KIND__SCHEDULE: return "(schedule)";
     case ASQUEUE__JOB_KIND__UNSCHEDULE: return "(unschedule)";
     case ASQUEUE__JOB_KIND__SIGNAL: return "(signal)";
+    case ASQUEUE__JOB_KIND__EXPIRE: return "(expire)";
     default: return "";
     }
 }

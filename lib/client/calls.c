@@ -461,7 +461,8 @@ static const char *method_of(const Asqueue__Job *job)
                                          [ASQUEUE__JOB_KIND__GET] = "get",
                                          [ASQUEUE__JOB_KIND__SET] = "set",
                                          [ASQUEUE__JOB_KIND__EXISTS] = "exists",
-                                         [ASQUEUE__JOB_KIND__DESCRIBE] = "describe" };
+                                         [ASQUEUE__JOB_KIND__DESCRIBE] = "describe",
+                                         [ASQUEUE__JOB_KIND__EXPIRE] = "expire" };
     if (*job->method || job->kind == ASQUEUE__JOB_KIND__CALL ||
         (size_t) job->kind >= sizeof names / sizeof names[0])
         return job->method;

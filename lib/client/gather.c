@@ -1,8 +1,9 @@
 /*
  * gather.c: handles many results in the order of completion (asq_gather), and calls over a list of
- * inputs with a limit of calls under way (asq_call_each). Like a group it uses the results'
- * callbacks and the mode's wait. What calls emit comes to a queue of its own, and is told from
- * here, also inside of a callback, where the handle's are not.
+ * inputs with a limit of calls under way (asq_call_each), or deletions over a list of ids
+ * (asq_delete_many). Like a group it uses the results' callbacks and the mode's wait. What calls
+ * emit comes to a queue of its own, and is told from here, also inside of a callback, where the
+ * handle's are not.
  *
  * A method may run again, and must then make the same calls by the same statements. So the calls of
  * asq_call_each never depend on which one completes first: each input is a statement of its own, in
@@ -22,7 +23,7 @@
 #include "value/error.h"
 #include "value/list.h"
 
-enum { DEFAULT_LIMIT = 64 };
+enum { DEFAULT_LIMIT = 64, DELETIONS_LIMIT = 1024 };
 
 /* A result being waited for. */
 struct slot {
@@ -208,6 +209,7 @@ struct each {
     size_t nagents;
     const char *method;
     const asq_value *inputs;
+    const char *const *ids; /* deletions of these instead; or NULL */
     size_t n, made, done, failed;
     struct asq__list unused; /* free slots: calls that may still start */
     asq_value *values;       /* NULL: not wanted */
@@ -250,6 +252,22 @@ static asq_value *args_of(const asq_value *input)
     return args;
 }
 
+static int delete_next(const struct each *e, asq_result **ret)
+{
+    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__DELETE,
+                            .agent = e->ids[e->made],
+                            .class_name = "",
+                            .no_result = !ret };
+    return asq__call_job(e->g.h, &job, ret);
+}
+
+static int call_next(const struct each *e, const asq_each_options *o, asq_result **ret)
+{
+    asq_value *args = args_of(asq_list_get(e->inputs, e->made));
+    return args ? asq_callv(e->agents[e->made % e->nagents], e->method, o->call, args, ret)
+                : asq__fail_memory(e->g.h);
+}
+
 /* Makes calls while a slot is free. */
 static int make_calls(struct each *e, const asq_each_options *o)
 {
@@ -257,10 +275,8 @@ static int make_calls(struct each *e, const asq_each_options *o)
     int rc = 0;
     h->corked++;
     while (rc == 0 && e->made < e->n && first_slot(&e->unused)) {
-        asq_value *args = args_of(asq_list_get(e->inputs, e->made));
         asq_result *r = NULL;
-        rc = args ? asq_callv(e->agents[e->made % e->nagents], e->method, o->call, args, &r)
-                  : asq__fail_memory(h);
+        rc = e->ids ? delete_next(e, &r) : call_next(e, o, &r);
         if (rc == 0) {
             struct slot *s = first_slot(&e->unused);
             asq__list_del(&s->node);
@@ -281,8 +297,10 @@ static void note_failure(struct each *e, const struct slot *s)
     asq_error named = *error;
     struct asq__error message;
     asq__error_init(&message);
-    asq__error_set(&message, error->code, "input %zu: %s", s->index, error->message);
-    named.message = message.pub.message;
+    if (!e->ids) {
+        asq__error_set(&message, error->code, "input %zu: %s", s->index, error->message);
+        named.message = message.pub.message;
+    }
     asq__error_copy(&e->error, &named);
     asq__error_clear(&message);
     e->error_index = s->index;
@@ -308,6 +326,13 @@ static int take_result(struct each *e, const asq_each_options *o, struct slot *s
     return rc;
 }
 
+/* Counts the calls that were not made as statements. */
+static void count_unmade(const struct each *e)
+{
+    for (size_t i = e->made; i < e->n && e->g.h->mode->repeats; i++)
+        e->g.h->mode->submit(e->g.h, NULL, 0);
+}
+
 static int run_each(struct each *e, const asq_each_options *o)
 {
     int rc = 0;
@@ -330,8 +355,7 @@ static int run_each(struct each *e, const asq_each_options *o)
         unwatch(s);
         asq_result_free(s->r);
     }
-    for (size_t i = e->made; i < e->n && e->g.h->mode->repeats; i++)
-        e->g.h->mode->submit(e->g.h, NULL, 0); /* counts as a statement */
+    count_unmade(e);
     return rc;
 }
 
@@ -387,6 +411,99 @@ int asq_call_each(asq_agent *const *agents, size_t nagents, const char *method,
         rc = e.failed > INT_MAX ? INT_MAX : (int) e.failed;
 out:
     asq_value_free(e.values);
+    asq__error_clear(&e.error);
+    free(slots);
+    return rc;
+}
+
+/* ---- deletions ---- */
+
+static int take_delete_options(asq *h, const asq_delete_options *given, asq_delete_options *ret)
+{
+    *ret = (asq_delete_options) ASQ_DELETE_OPTIONS_INIT;
+    if (given && (given->size == 0 || given->size > sizeof *ret))
+        return asq__fail(
+            h, ASQ_EINVAL,
+            "asq_delete_many: the size of its options is %zu; ASQ_DELETE_OPTIONS_INIT sets "
+            "it, to at most %zu",
+            given->size, sizeof *ret);
+    if (given)
+        memcpy(ret, given, given->size);
+    if (!ret->limit)
+        ret->limit = DELETIONS_LIMIT;
+    if (!ret->timeout_ms)
+        ret->timeout_ms = h->timeout_ms;
+    return 0;
+}
+
+static int check_ids(asq *h, size_t n, const char *const *ids)
+{
+    char why[300];
+    for (size_t i = 0; i < n; i++) {
+        int rc = asq__check_id(ids[i], why, sizeof why);
+        if (rc < 0)
+            return asq__fail(h, rc, "asq_delete_many: id %zu of %zu: %s; nothing was deleted",
+                             i + 1, n, why);
+    }
+    return 0;
+}
+
+/* Has Redis accept deletions whose outcome nobody reads, `limit` of them at a time. */
+static int delete_unwatched(struct each *e, size_t limit)
+{
+    asq *h = e->g.h;
+    int rc = 0;
+    while (rc == 0 && e->made < e->n) {
+        size_t end = e->n - e->made < limit ? e->n : e->made + limit;
+        h->corked++;
+        for (; rc == 0 && e->made < end; e->made += rc == 0)
+            rc = delete_next(e, NULL);
+        int flushed = asq_uncork(h);
+        if (rc == 0)
+            rc = flushed;
+        int64_t left = e->g.until_ms - asq__now_ms();
+        if (rc == 0)
+            rc = asq__handle_flush(h, e->g.until_ms == INT64_MAX ? ASQ_FOREVER
+                                      : left > 0                 ? left
+                                                                 : 0);
+    }
+    count_unmade(e);
+    return rc;
+}
+
+int asq_delete_many(asq *h, size_t n, const char *const *ids, const asq_delete_options *options)
+{
+    struct each e = { .ids = ids, .n = n, .method = "delete" };
+    struct slot *slots = NULL;
+    asq_delete_options given;
+    if (!h || (n && !ids))
+        return asq__null(h, "asq_delete_many");
+    int rc = take_delete_options(h, options, &given);
+    if (rc == 0)
+        rc = check_ids(h, n, ids);
+    if (rc < 0 || n == 0)
+        return rc;
+    gather_init(&e.g, h, given.timeout_ms, !given.fn);
+    if (given.no_wait)
+        return delete_unwatched(&e, given.limit);
+    asq_each_options o = ASQ_EACH_OPTIONS_INIT;
+    o.all = true;
+    o.limit = given.limit;
+    o.timeout_ms = given.timeout_ms;
+    o.fn = given.fn;
+    o.user = given.user;
+    asq__list_init(&e.unused);
+    asq__error_init(&e.error);
+    size_t nslots = n < o.limit ? n : o.limit;
+    if (!(slots = calloc(nslots, sizeof *slots)))
+        return asq__fail_memory(h);
+    for (size_t i = 0; i < nslots; i++)
+        asq__list_add(&e.unused, &slots[i].node);
+    rc = run_each(&e, &o);
+    if (rc == 0 && e.failed) {
+        asq__fail_from(h, &e.error.pub);
+        rc = e.failed > INT_MAX ? INT_MAX : (int) e.failed;
+    }
     asq__error_clear(&e.error);
     free(slots);
     return rc;

@@ -425,10 +425,8 @@ static bool is_accepted(void *arg)
     return h->mode->accepted(h);
 }
 
-int asq_flush(asq *h, int64_t timeout_ms)
+int asq__handle_flush(asq *h, int64_t timeout_ms)
 {
-    if (!h)
-        return ASQ_EINVAL;
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
     int rc = h->mode->flush(h);
@@ -437,7 +435,13 @@ int asq_flush(asq *h, int64_t timeout_ms)
     if (rc == ASQ_ETIMEOUT)
         return asq__fail(h, rc, "Redis has not accepted all calls within %lld ms",
                          (long long) timeout_ms);
-    if (rc == 0 && h->nlost)
-        return report_loss(h);
+    return rc == 0 && h->nlost ? report_loss(h) : rc;
+}
+
+int asq_flush(asq *h, int64_t timeout_ms)
+{
+    if (!h)
+        return ASQ_EINVAL;
+    int rc = asq__handle_flush(h, timeout_ms);
     return rc == 0 && h->nfailed ? report_failures(h) : rc;
 }

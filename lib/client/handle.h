@@ -255,6 +255,8 @@ void asq__handle_run_callbacks(asq *h);
 /* Drops them, because the method has ended whose handle it is. */
 void asq__handle_drop_callbacks(asq *h);
 int asq__handle_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms);
+/* Waits as asq_flush does, and reports calls that Redis has not accepted, but no failed ones. */
+int asq__handle_flush(asq *h, int64_t timeout_ms);
 
 /* result.c */
 int asq__result_new(asq *h, asq_result **ret);

@@ -307,6 +307,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
     asq__ctx_init(&ctx, &l->env);
     ctx.call_id = call_id;
     ctx.trace = job->trace;
+    ctx.expiry = job->expiry.len ? &job->expiry : NULL;
     ctx.h = NULL;
     if (links) {
         for (size_t i = 0; i < outer; i++)
@@ -361,6 +362,10 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         } while (wants_retry(&ctx, job, &effect));
         if (!ctx.error.pub.code && effect.timer != ASQ__TIMER_NONE &&
             asq__local_timers_change(&l->timers, job, &effect) < 0)
+            asq__error_set(&ctx.error, ASQ_ENOMEM, "out of memory");
+        struct asq__snapshot *unused;
+        if (!a->object.depth && job->kind != ASQUEUE__JOB_KIND__EXPIRE &&
+            !asq__object_touch(&a->object, asq__wall_ms(), &unused) && !ctx.error.pub.code)
             asq__error_set(&ctx.error, ASQ_ENOMEM, "out of memory");
         if (effect.kind == ASQ__EFFECT_DELETE)
             asq__signal_box_release(&a->signals);

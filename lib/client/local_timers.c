@@ -12,6 +12,8 @@
 #include "client/schedule.h"
 #include "value/buf.h"
 #include "value/clock.h"
+#include "value/expiry.h"
+#include "value/msg.h"
 #include "value/timer_spec.h"
 #include "value/trace.h"
 #include "value/value.h"
@@ -73,16 +75,27 @@ static struct timer *new_timer(const char *agent, const char *name)
     return t;
 }
 
+/* Returns the name of the timer that a job changes. */
+static const char *name_of(const Asqueue__Job *job)
+{
+    return asq__job_is_about_timer(job->kind) ? job->method : ASQ__EXPIRY_TIMER;
+}
+
+static bool is_expiry(const struct timer *t)
+{
+    return strcmp(t->name, ASQ__EXPIRY_TIMER) == 0;
+}
+
 static int set(struct asq__local_timers *t, const Asqueue__Job *job, struct asq__effect *effect)
 {
-    struct timer *old = find(t, job->agent, job->method);
+    struct timer *old = find(t, job->agent, name_of(job));
     const struct asq__buf *spec = &effect->timer_spec;
     if (old && old->spec.len == spec->len && memcmp(old->spec.data, spec->data, spec->len) == 0)
         return 0;
-    struct timer *timer = new_timer(job->agent, job->method);
-    if (timer && job->trace)
+    struct timer *timer = new_timer(job->agent, name_of(job));
+    if (timer && job->trace && !is_expiry(timer))
         timer->trace = asq__trace_new(job->trace->parent.data, job->trace->state);
-    if (!timer || (job->trace && !timer->trace)) {
+    if (!timer || (job->trace && !is_expiry(timer) && !timer->trace)) {
         free(timer);
         return ASQ_ENOMEM;
     }
@@ -178,6 +191,26 @@ static void call(struct firing *f, int64_t time_ms)
     asq_result_free(r);
 }
 
+/* Has an agent look whether it is due to end. That call sets the timer anew. */
+static void expire(asq *h, struct timer *timer, int64_t now_ms)
+{
+    char agent[ASQ_MAX_ID + 1];
+    asq_result *r;
+    snprintf(agent, sizeof agent, "%s", timer->text);
+    timer->next_ms = now_ms + PUT_OFF_MS;
+    struct asq__job job = {
+        .kind = ASQUEUE__JOB_KIND__EXPIRE, .agent = agent, .class_name = "", .no_result = true
+    };
+    if (asq__call_job(h, &job, &r) < 0) {
+        asq__log(h, ASQ_LOG_ERROR, "agent '%s' cannot expire: %s", agent, asq_errmsg(h));
+        return;
+    }
+    const asq_error *error = asq_result_error(r);
+    if (error->code)
+        asq__handle_note_failure(h, r, error);
+    asq_result_free(r);
+}
+
 /* Takes a timer that is due: its next time is set before its calls are made. ASQ_ENOMEM, or what
  * is wrong with it. */
 static int take(struct firing *f, struct timer *timer, int64_t now_ms)
@@ -211,6 +244,10 @@ void asq__local_timers_fire(struct asq__local_timers *t, asq *h)
     t->firing = true;
     while (!h->closed && (timer = first(t)) && timer->next_ms <= now_ms) {
         struct firing f = { .h = h, .timers = t };
+        if (is_expiry(timer)) {
+            expire(h, timer, now_ms);
+            continue;
+        }
         if (take(&f, timer, now_ms) == 0) {
             bool last_only = f.spec.overlap == ASQ_OVERLAP_CANCEL && f.due.n > 1;
             for (size_t i = last_only ? f.due.n - 1 : 0; i < f.due.n && !h->closed; i++)
@@ -235,7 +272,7 @@ int asq__local_timers_list(const struct asq__local_timers *t, const char *agent,
                                           .fired = timer->fired,
                                           .last_ms = timer->last_ms };
         memcpy(shown.last_call, timer->last_call, sizeof shown.last_call);
-        if (rc == 0 && (!agent || strcmp(agent, timer->text) == 0))
+        if (rc == 0 && !is_expiry(timer) && (!agent || strcmp(agent, timer->text) == 0))
             rc = asq__schedule_add(list, timer->text, timer->name, &shown);
     }
     return rc;

@@ -6,6 +6,7 @@
 #include "client/object_state.h"
 #include "client/step_log.h"
 #include "value/clock.h"
+#include "value/expiry.h"
 #include "value/timer_spec.h"
 
 #include <stdio.h>
@@ -82,6 +83,43 @@ static int create_live(asq_ctx *ctx, struct asq__object *o, const asq_value *arg
     return 0;
 }
 
+enum { EXPIRE_AGAIN_MS = 1000 };
+
+/* Returns the time of Redis, in local mode that of the machine; Unix time. */
+static int64_t unix_ms(const asq_ctx *ctx)
+{
+    return ctx->wall_minus_mono_ms ? asq__now_ms() + ctx->wall_minus_mono_ms : asq__wall_ms();
+}
+
+/* Sets the timer that looks whether the agent is due to end. Its spec is the time, so that each
+ * time makes another timer of it. */
+static OWN_FRAME int set_expiry_timer(asq_ctx *ctx, int64_t due_ms, struct asq__effect *ret)
+{
+    char text[24];
+    ret->timer = ASQ__TIMER_SET;
+    ret->timer_ms = due_ms;
+    snprintf(text, sizeof text, "%lld", (long long) ret->timer_ms);
+    asq__buf_puts(&ret->timer_spec, text);
+    return ret->timer_spec.error ? asq_fail(ctx, ASQ_ENOMEM, "out of memory") : 0;
+}
+
+/* Adds its expiry to the snapshot of a new agent. */
+static OWN_FRAME int begin_expiry(asq_ctx *ctx, const struct asq__object *o, struct asq__buf *out,
+                                  struct asq__effect *ret)
+{
+    struct asq__expiry e;
+    if (!ctx->expiry || !asq__expiry_read(ctx->expiry->data, ctx->expiry->len, &e))
+        return 0;
+    if (ctx->no_timers)
+        return asq_fail(ctx, ASQ_ENOTSUP,
+                        "agents that expire need sorted sets, which Redis denies to the worker's "
+                        "user");
+    e.used_ms = unix_ms(ctx);
+    asq__snapshot_put_expiry(&e, out);
+    int rc = asq__object_check_encoded(ctx, o, out->error);
+    return rc < 0 ? rc : set_expiry_timer(ctx, asq__expiry_due_ms(&e), ret);
+}
+
 static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
                    const asq_value *args, const void *raw, size_t raw_n, bool or_get,
                    struct asq__effect *ret)
@@ -113,6 +151,8 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
                                                             raw_n, raw, raw_n, &encoded));
     else if ((rc = create_live(ctx, o, args)) == 0)
         rc = asq__object_encode_live(ctx, o, raw, raw_n, &encoded);
+    if (rc == 0)
+        rc = begin_expiry(ctx, o, &encoded, ret);
     if (rc < 0)
         goto failed;
     struct asq__snapshot *snapshot = asq__snapshot_new(encoded.data, encoded.len);
@@ -122,11 +162,13 @@ static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
     free(o->failure);
     o->failure = NULL;
     asq__object_set_snapshot(o, snapshot);
+    o->expires = ret->timer == ASQ__TIMER_SET;
     ret->kind = ASQ__EFFECT_SAVE;
     ret->snapshot = asq__snapshot_ref(snapshot);
     set_result(ctx, NULL, ret);
     return;
 failed:
+    ret->timer = ASQ__TIMER_NONE;
     asq__buf_release(&encoded);
     asq__object_unload(o);
     o->cls = NULL;
@@ -307,10 +349,8 @@ static OWN_FRAME int set_timer(asq_ctx *ctx, const struct asq__object *o, const 
     int rc = asq__timer_spec_read(map, &spec, why, sizeof why);
     if (rc == 0)
         rc = asq__class_check_call(o->cls, spec.method, false, &m, why, sizeof why);
-    int64_t now_ms =
-        ctx->wall_minus_mono_ms ? asq__now_ms() + ctx->wall_minus_mono_ms : asq__wall_ms();
     if (rc == 0)
-        rc = asq__timer_first(&spec, now_ms, ret_ms, why, sizeof why);
+        rc = asq__timer_first(&spec, unix_ms(ctx), ret_ms, why, sizeof why);
     return rc < 0 ? asq_fail(ctx, rc, "timer '%s': %s", ctx->method_name, why) : 0;
 }
 
@@ -339,6 +379,42 @@ static OWN_FRAME void change_timer(asq_ctx *ctx, const struct asq__object *o, As
     }
     ret->timer = kind == ASQUEUE__JOB_KIND__SCHEDULE ? ASQ__TIMER_SET : ASQ__TIMER_REMOVE;
     set_result(ctx, NULL, ret);
+}
+
+/* Ends the agent. */
+static void end_agent(asq_ctx *ctx, struct asq__object *o, struct asq__effect *ret)
+{
+    asq__object_unload(o);
+    asq__object_set_snapshot(o, NULL);
+    o->cls = NULL;
+    o->expires = false;
+    ret->kind = ASQ__EFFECT_DELETE;
+    ret->timer = ASQ__TIMER_REMOVE_ALL;
+    set_result(ctx, NULL, ret);
+}
+
+/* Ends the agent if it is due, or sets its timer to the time when it will be. One that is idle by
+ * its record, but has calls behind this one, is in use. In local mode one of its methods may wait,
+ * around this call: the end comes later. An agent that is gone, or was made anew without an expiry,
+ * is none of this call's business. */
+static OWN_FRAME void expire(asq_ctx *ctx, struct asq__object *o, struct asq__effect *ret)
+{
+    struct asq__expiry e;
+    int64_t now_ms = unix_ms(ctx);
+    if (!o->snapshot || !o->expires ||
+        !asq__snapshot_expiry(o->snapshot->data, o->snapshot->n, &e, NULL)) {
+        set_result(ctx, NULL, ret);
+        return;
+    }
+    if (ctx->calls_wait || o->depth)
+        e.used_ms = now_ms;
+    int64_t due_ms = asq__expiry_due_ms(&e);
+    if (due_ms <= now_ms && !o->depth) {
+        end_agent(ctx, o, ret);
+    } else {
+        set_expiry_timer(ctx, due_ms > now_ms ? due_ms : now_ms + EXPIRE_AGAIN_MS, ret);
+        set_result(ctx, NULL, ret);
+    }
 }
 
 /* Looks up the method or attribute of a call, get or set. */
@@ -439,6 +515,7 @@ const char *asq__job_place(Asqueue__JobKind kind, const char *method, char buf[A
     case ASQUEUE__JOB_KIND__SCHEDULE: return "schedule";
     case ASQUEUE__JOB_KIND__UNSCHEDULE: return "unschedule";
     case ASQUEUE__JOB_KIND__SIGNAL: return "signal";
+    case ASQUEUE__JOB_KIND__EXPIRE: return "expire";
     default: return "";
     }
 }
@@ -464,18 +541,15 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
         ; /* decode_args has set the error */
     } else if (kind == ASQUEUE__JOB_KIND__CREATE || kind == ASQUEUE__JOB_KIND__GET_OR_CREATE) {
         create(ctx, o, class_name, args, raw, raw_n, kind == ASQUEUE__JOB_KIND__GET_OR_CREATE, ret);
+    } else if (kind == ASQUEUE__JOB_KIND__EXPIRE) {
+        expire(ctx, o, ret);
     } else if (!o->snapshot) {
         fail_no_agent(ctx, o);
     } else if (kind == ASQUEUE__JOB_KIND__DELETE && o->depth) {
         asq_fail(ctx, ASQ_ESTATE, "agent '%s' cannot be deleted by a call that it waits for itself",
                  o->id);
     } else if (kind == ASQUEUE__JOB_KIND__DELETE) {
-        asq__object_unload(o);
-        asq__object_set_snapshot(o, NULL);
-        o->cls = NULL;
-        ret->kind = ASQ__EFFECT_DELETE;
-        ret->timer = ASQ__TIMER_REMOVE_ALL;
-        set_result(ctx, NULL, ret);
+        end_agent(ctx, o, ret);
     } else if (kind == ASQUEUE__JOB_KIND__EXISTS) {
         asq_value *name = asq_value_string(o->cls->def.name);
         set_result(ctx, name, ret);

@@ -25,6 +25,7 @@ struct asq__object {
     asq_value *state;             /* library-held, else NULL */
     void *self;                   /* struct, else NULL */
     bool live;                    /* state or self are up to date */
+    bool expires;                 /* its snapshot has an expiry */
     /* A re-entrant call has failed, and its struct could not be restored under the outer call. */
     bool inconsistent;
     struct asq__snapshot *snapshot; /* NULL: there is no agent */
@@ -45,6 +46,11 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry,
 void asq__object_unload(struct asq__object *o);
 /* Rebuilds the live form before a call does, if that needs no code of the class. */
 void asq__object_preload(struct asq__object *o);
+
+/* Records a use at this time (Unix, ms), if that is worth it. Only while no call of the object is
+ * active. *ret: the new snapshot, borrowed, which is to be saved; NULL: nothing has changed. False:
+ * no memory. */
+bool asq__object_touch(struct asq__object *o, int64_t at_ms, struct asq__snapshot **ret);
 
 /* Environment of all calls of a worker, or of a local handle. */
 struct asq__env {
@@ -69,11 +75,12 @@ struct asq_ctx {
     asq *h; /* for nested calls; NULL: not made yet */
     const char *call_id;
     const char *method_name;
-    const char *params;          /* of the method, or NULL */
-    const asq_value *args;       /* arguments of the function; NULL outside of methods and create */
-    const Asqueue__Trace *trace; /* of the calls that it makes; NULL: none */
-    char *trace_text;            /* its traceparent, made when it is asked for; or NULL */
-    const char *caller_agent;    /* the agent whose method made the call; "" from outside */
+    const char *params;    /* of the method, or NULL */
+    const asq_value *args; /* arguments of the function; NULL outside of methods and create */
+    const ProtobufCBinaryData *expiry; /* of an agent that the call makes; NULL: none */
+    const Asqueue__Trace *trace;       /* of the calls that it makes; NULL: none */
+    char *trace_text;                  /* its traceparent, made when it is asked for; or NULL */
+    const char *caller_agent;          /* the agent whose method made the call; "" from outside */
     uint64_t epoch;
     int64_t clock_minus_boot_ms; /* clock of the partition minus asq__boot_ms; 0 without one */
     uint32_t attempt;
@@ -83,6 +90,7 @@ struct asq_ctx {
     atomic_bool canceled;
     bool keep_state;
     bool no_timers;       /* they cannot be kept */
+    bool calls_wait;      /* for their turn, behind the call of an expiry */
     bool recorded;        /* an earlier run has left records of its steps */
     bool canceled_asleep; /* it was cancelled without a run: the sleep of the last record tells */
     bool unloaded;        /* this run has no effect, and the call runs again later */
@@ -95,7 +103,8 @@ struct asq_ctx {
 /* Effect of a job on the agent's snapshot. */
 enum asq__effect_kind { ASQ__EFFECT_NONE, ASQ__EFFECT_SAVE, ASQ__EFFECT_DELETE };
 
-/* Effect of a job on the agent's timers. */
+/* Effect of a job on the agent's timers; of one that is not about a timer, on the timer that looks
+ * whether the agent is due to end. */
 enum asq__timer_change {
     ASQ__TIMER_NONE = 0,
     ASQ__TIMER_SET = 's',

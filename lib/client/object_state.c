@@ -3,6 +3,7 @@
  * and the size limits of both. See object_state.h.
  */
 #include "client/object_state.h"
+#include "value/expiry.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,7 @@ int asq__object_load(struct asq__object *o, struct asq__registry *registry,
             asq__object_unload(o);
             asq__object_set_snapshot(o, asq__snapshot_ref(snapshot));
             o->cls = cls;
+            o->expires = m->expiry.len > 0;
         }
     }
     asq__arena_release(&arena);
@@ -271,7 +273,33 @@ int asq__object_encode_snapshot(asq_ctx *ctx, struct asq__object *o, struct asq_
     size_t args_n;
     if (!asq__snapshot_args(o->snapshot->data, o->snapshot->n, &args, &args_n))
         return asq_fail(ctx, ASQ_EPROTO, "agent '%s': its snapshot cannot be decoded", o->id);
-    return asq__object_encode_live(ctx, o, args, args_n, out);
+    int rc = asq__object_encode_live(ctx, o, args, args_n, out);
+    struct asq__expiry expiry;
+    if (rc == 0 && o->expires &&
+        asq__snapshot_expiry(o->snapshot->data, o->snapshot->n, &expiry, NULL)) {
+        asq__snapshot_put_expiry(&expiry, out);
+        rc = asq__object_check_encoded(ctx, o, out->error);
+    }
+    return rc;
+}
+
+bool asq__object_touch(struct asq__object *o, int64_t at_ms, struct asq__snapshot **ret)
+{
+    struct asq__expiry e;
+    size_t at;
+    *ret = NULL;
+    if (!o->expires || !o->snapshot ||
+        !asq__snapshot_expiry(o->snapshot->data, o->snapshot->n, &e, &at) ||
+        !asq__expiry_notes(&e, at_ms))
+        return true;
+    struct asq__snapshot *copy = asq__snapshot_new(o->snapshot->data, o->snapshot->n);
+    if (!copy)
+        return false;
+    e.used_ms = at_ms;
+    asq__expiry_write(&e, (uint8_t *) copy->data + at);
+    asq__object_set_snapshot(o, copy);
+    *ret = copy;
+    return true;
 }
 
 void asq__object_restore_live(asq_ctx *ctx, struct asq__object *o, struct asq__snapshot *base)

@@ -24,6 +24,7 @@
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/decimal.h"
+#include "value/expiry.h"
 #include "value/grow.h"
 #include "value/hash.h"
 #include "value/value.h"
@@ -113,6 +114,7 @@ static int take_timers(asq *h, const redisReply *reply, void *user)
     for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
         const redisReply *field = reply->element[i], *state;
         if (field->type == REDIS_REPLY_STRING && *field->str == '=' &&
+            strcmp(field->str + 1, ASQ__EXPIRY_TIMER) != 0 &&
             (state = find_state(reply, field->str + 1)) &&
             take_timer(l->list, l->partition, l->agent, field->str + 1, reply->element[i + 1],
                        state) < 0)

@@ -6,6 +6,8 @@
 #include "value/arena.h"
 #include "value/buf.h"
 #include "value/error.h"
+#include "value/expiry.h"
+#include "value/expiry.h"
 #include "value/msg.h"
 #include "value/msg_fields.h"
 #include "value/signal_box.h"
@@ -101,6 +103,23 @@ static size_t length(const char *s)
     return s ? strlen(s) : 0;
 }
 
+/* Tag and length of a job's field expiry, whose tag alone has two bytes. */
+static const uint8_t expiry_head[] = { 0x82, 0x01, ASQ__EXPIRY_BYTES };
+
+static size_t expiry_size(const struct asq__expiry *e)
+{
+    return e ? sizeof expiry_head + ASQ__EXPIRY_BYTES : 0;
+}
+
+static uint8_t *write_expiry(uint8_t *p, const struct asq__expiry *e)
+{
+    if (!e)
+        return p;
+    memcpy(p, expiry_head, sizeof expiry_head);
+    asq__expiry_write(e, p + sizeof expiry_head);
+    return p + sizeof expiry_head + ASQ__EXPIRY_BYTES;
+}
+
 /* Encodes the arguments last and in place, because they may be large. */
 int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
 {
@@ -120,7 +139,8 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
                asq__bytes_size(method_n) + number_size(job->timeout_ms) +
                number_size(job->no_result) + message_size(chain) + asq__bytes_size(target_n) +
                number_size(job->inputs) + number_size(job->delay_ms) + message_size(retry) +
-               message_size(probe) + message_size(trace) + asq__bytes_size(args_n);
+               message_size(probe) + message_size(trace) + expiry_size(job->expiry) +
+               asq__bytes_size(args_n);
     uint8_t *p = begin_message(out, TAG_BATCH_JOBS, n);
     if (p) {
         p = write_number(p, TAG_JOB_KIND, job->kind);
@@ -136,6 +156,7 @@ int asq__job_encode(const struct asq__job *job, struct asq__buf *out)
         p = write_message(p, TAG_JOB_RETRY, retry);
         p = write_message(p, TAG_JOB_PROBE, probe);
         p = write_message(p, TAG_JOB_TRACE, trace);
+        p = write_expiry(p, job->expiry);
         if (args_n)
             p = write_begin(p, TAG_JOB_ARGS, args_n);
         written_to(out, p);
@@ -252,7 +273,8 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
     char why[200];
     bool control = asq__job_is_control(job);
     if (!control && job->kind > ASQUEUE__JOB_KIND__DESCRIBE &&
-        !asq__job_is_about_timer(job->kind) && job->kind != ASQUEUE__JOB_KIND__SIGNAL)
+        !asq__job_is_about_timer(job->kind) && job->kind != ASQUEUE__JOB_KIND__SIGNAL &&
+        job->kind != ASQUEUE__JOB_KIND__EXPIRE)
         return asq__err(err, errlen, ASQ_EPROTO, "job %zu is of unknown kind %d", i,
                         (int) job->kind);
     if (control) {
@@ -270,6 +292,9 @@ static int check_job(const Asqueue__Job *job, size_t i, char *err, size_t errlen
     if (strlen(job->method) > ASQ_MAX_NAME || strlen(job->class_name) > ASQ_MAX_NAME)
         return asq__err(err, errlen, ASQ_EPROTO, "job %zu has a name of more than %d bytes", i,
                         ASQ_MAX_NAME);
+    struct asq__expiry expiry;
+    if (job->expiry.len && !asq__expiry_read(job->expiry.data, job->expiry.len, &expiry))
+        return asq__err(err, errlen, ASQ_EPROTO, "job %zu has no valid expiry", i);
     if (job->kind == ASQUEUE__JOB_KIND__SIGNAL &&
         (asq__check_name("signal", job->method, why, sizeof why) < 0 ||
          job->args.len > ASQ__SIGNAL_MAX))
@@ -479,6 +504,28 @@ bool asq__snapshot_class(const void *data, size_t n, const char **ret, size_t *r
         memchr(at, '\0', *ret_n) || !asq__utf8_valid(at, *ret_n))
         return false;
     *ret = at;
+    return true;
+}
+
+void asq__snapshot_put_expiry(const struct asq__expiry *e, struct asq__buf *out)
+{
+    uint8_t *p = asq__buf_reserve(out, asq__bytes_size(ASQ__EXPIRY_BYTES));
+    if (!p)
+        return;
+    p = write_begin(p, TAG_RECORD_EXPIRY, ASQ__EXPIRY_BYTES);
+    asq__expiry_write(e, p);
+    written_to(out, p + ASQ__EXPIRY_BYTES);
+}
+
+bool asq__snapshot_expiry(const void *data, size_t n, struct asq__expiry *ret, size_t *ret_at)
+{
+    const void *at;
+    size_t length;
+    if (!find_field(data, n, TAG_RECORD_EXPIRY, &at, &length) || !at ||
+        !asq__expiry_read(at, length, ret))
+        return false;
+    if (ret_at)
+        *ret_at = (size_t) ((const uint8_t *) at - (const uint8_t *) data);
     return true;
 }
 

@@ -29,6 +29,8 @@ enum { ASQ__MAX_JOBS = 65536, ASQ__MAX_CHAIN = 100000, ASQ__MAX_PROBED = 8192 };
 
 enum { ASQ__BATCH_ROOM = 80 }; /* bytes of a batch's head and marks */
 
+struct asq__expiry;
+
 /* A call before it is encoded, as the client's functions make it. Strings are borrowed. */
 struct asq__job {
     Asqueue__JobKind kind;
@@ -43,8 +45,9 @@ struct asq__job {
     bool inputs;                 /* args has futures to be awaited */
     const Asqueue__Probe *probe; /* or NULL */
     uint64_t delay_ms;
-    const asq_retry *retry;      /* or NULL */
-    const Asqueue__Trace *trace; /* or NULL */
+    const asq_retry *retry;           /* or NULL */
+    const Asqueue__Trace *trace;      /* or NULL */
+    const struct asq__expiry *expiry; /* of an agent that it makes; or NULL */
 };
 
 /* Returns whether the job is a control job: await, cancel, probe. A batch has only such jobs, or
@@ -108,5 +111,9 @@ int asq__snapshot_decode(const void *data, size_t n, struct asq__arena *arena,
 bool asq__snapshot_args(const void *data, size_t n, const void **ret, size_t *ret_n);
 /* Finds its class in the same way, not terminated. False: also if it names none. */
 bool asq__snapshot_class(const void *data, size_t n, const char **ret, size_t *ret_n);
+/* Appends an expiry to an encoded snapshot. Reads that of a snapshot; *ret_at (may be NULL) is
+ * where its bytes begin. False: there is none. */
+void asq__snapshot_put_expiry(const struct asq__expiry *e, struct asq__buf *out);
+bool asq__snapshot_expiry(const void *data, size_t n, struct asq__expiry *ret, size_t *ret_at);
 
 #endif

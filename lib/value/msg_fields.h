@@ -47,7 +47,8 @@ enum {
     TAG_RECORD_CLASS = 1 << 3 | 2,
     TAG_RECORD_VERSION = 2 << 3,
     TAG_RECORD_ARGS = 3 << 3 | 2,
-    TAG_RECORD_STATE = 4 << 3 | 2
+    TAG_RECORD_STATE = 4 << 3 | 2,
+    TAG_RECORD_EXPIRY = 5 << 3 | 2
 };
 
 /* msg_read.c: decode as protobuf-c's unpack does, into the arena, without further checks. NULL: no

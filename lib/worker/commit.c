@@ -37,6 +37,7 @@
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/error.h"
+#include "value/expiry.h"
 #include "value/grow.h"
 #include "value/hex.h"
 #include "value/list.h"
@@ -283,17 +284,36 @@ add_timer(struct asq__commit *c, const struct asq__wcall *call, struct asq__effe
     const Asqueue__Job *job = asq__wcall_job(call);
     if (asq__redis_lack(call->entry->part->w->redis, NULL) & ASQ__LACKS_SORTED_SETS)
         return true; /* there are no timers that could end with the agent */
+    bool about_timer = asq__job_is_about_timer(job->kind);
     struct asq__timer_set change = { .mode = (char) effect->timer,
                                      .due_ms = effect->timer_ms,
                                      .spec = effect->timer_spec };
     asq__buf_init(&effect->timer_spec, 0);
     asq__buf_init(&change.trace, TIMER_TRACE);
-    if (effect->timer == ASQ__TIMER_SET && job->trace) {
+    if (about_timer && effect->timer == ASQ__TIMER_SET && job->trace) {
         asq__buf_put(&change.trace, job->trace->parent.data, job->trace->parent.len);
         asq__buf_put(&change.trace, job->trace->state, strlen(job->trace->state));
     }
     return asq__commit_add_timer(c, job->agent,
-                                 effect->timer == ASQ__TIMER_REMOVE_ALL ? "" : job->method, change);
+                                 effect->timer == ASQ__TIMER_REMOVE_ALL ? ""
+                                 : about_timer                          ? job->method
+                                                                        : ASQ__EXPIRY_TIMER,
+                                 change);
+}
+
+/* Records a use of an agent that expires when it is not used, at a time that is `later` ms from
+ * now. The last call that ends does it, since the others still have the object. */
+static bool touch(struct asq__commit *c, const struct asq__run *run, int64_t later_ms)
+{
+    struct asq__actor *a = run->actor;
+    struct asq__snapshot *snapshot;
+    int64_t minus_mono_ms = run->ctx.wall_minus_mono_ms;
+    if (!asq__actor_object(a)->expires || (a->calls && a->calls->mailbox.n_active) ||
+        asq__wcall_job(run->active.call)->kind == ASQUEUE__JOB_KIND__EXPIRE)
+        return true;
+    int64_t now_ms = minus_mono_ms ? asq__now_ms() + minus_mono_ms : asq__wall_ms();
+    return asq__object_touch(asq__actor_object(a), now_ms + later_ms, &snapshot) &&
+           (!snapshot || add_set(c, a, snapshot));
 }
 
 void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error)
@@ -313,6 +333,8 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
     e->unfinished--;
     if (ok && run && run->effect.kind != ASQ__EFFECT_NONE)
         ok = add_set(c, run->actor, run->effect.snapshot);
+    if (ok && run)
+        ok = touch(c, run, 0);
     if (ok && run && run->effect.timer != ASQ__TIMER_NONE && !error)
         ok = add_timer(c, call, &run->effect);
     struct asq__piece *piece = ok ? asq__commit_piece_of(c, e) : NULL;
@@ -451,6 +473,8 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
         asq__failure_keep(c, call, &run->ctx.error.pub, call->retries + call->attempts, true);
     if (ok && run->effect.kind != ASQ__EFFECT_NONE) /* the method changed its state */
         ok = add_set(c, run->actor, run->effect.snapshot);
+    if (ok) /* the agent has to be there for the next run */
+        ok = touch(c, run, (int64_t) due_ms - p->minus_mono_ms - asq__now_ms());
     if (ok)
         ok = asq__commit_add_inner(c, run->inner, run->ninner, run->keep_inner);
     if (ok && call->recorded)

@@ -178,6 +178,7 @@ static void start(struct asq__actor *a, struct asq__wcall *c, int64_t now_ns)
     asq__unload_over(c, run);
     run->ctx.deadline_ms = asq__wcall_deadline_ms(c);
     run->ctx.shared = c->shared;
+    run->ctx.calls_wait = asq__mailbox_has_queued(&a->calls->mailbox);
     asq__actor_object(a)->depth += c->shared;
     p->n_active++;
     p->w->starts++;
@@ -425,7 +426,7 @@ static bool makes_or_ends_agent(const struct asq__wcall *c)
 {
     Asqueue__JobKind kind = asq__wcall_job(c)->kind;
     return kind == ASQUEUE__JOB_KIND__CREATE || kind == ASQUEUE__JOB_KIND__GET_OR_CREATE ||
-           kind == ASQUEUE__JOB_KIND__DELETE;
+           kind == ASQUEUE__JOB_KIND__DELETE || kind == ASQUEUE__JOB_KIND__EXPIRE;
 }
 
 /* Returns whether the agent is there for signals, whatever it does. While a call has the turn, the

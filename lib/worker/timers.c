@@ -35,6 +35,7 @@
 #include "redis/timer.h"
 #include "value/buf.h"
 #include "value/clock.h"
+#include "value/expiry.h"
 #include "value/hash.h"
 #include "value/hex.h"
 #include "value/msg.h"
@@ -242,10 +243,10 @@ static void put_cancel(struct asq__cmd *cmd, const struct asq__partition *p, con
     put_batch(cmd, &batch);
 }
 
-/* Puts the call of a time. */
-static void put_call(struct asq__cmd *cmd, const struct fired *f,
-                     const struct asq__timer_spec *spec, const struct asq__buf *args,
-                     Asqueue__Trace *trace, int64_t time_ms)
+/* Puts the call of a time: `what` is its name in the label. */
+static void put_job(struct asq__cmd *cmd, const struct fired *f, Asqueue__JobKind kind,
+                    const char *what, const char *method, const struct asq__buf *args,
+                    Asqueue__Trace *trace, int64_t time_ms)
 {
     char label[ASQ_MAX_ID + ASQ_MAX_NAME + 4], hex[2 * ASQ__BATCH_ID];
     uint8_t id[ASQ__BATCH_ID];
@@ -255,11 +256,12 @@ static void put_call(struct asq__cmd *cmd, const struct fired *f,
     asqueue__batch__init(&batch);
     derive_id(f, time_ms, "timer", id);
     asq__hex(hex, id, ASQ__BATCH_ID);
-    snprintf(label, sizeof label, "%s.%s", f->agent, spec->method);
-    job.kind = ASQUEUE__JOB_KIND__CALL;
+    snprintf(label, sizeof label, "%s.%s", f->agent, what);
+    job.kind = kind;
     job.agent = asq__unconst(f->agent);
-    job.method = asq__unconst(spec->method);
-    job.args = (ProtobufCBinaryData){ args->len, args->data };
+    job.method = asq__unconst(method);
+    if (args)
+        job.args = (ProtobufCBinaryData){ args->len, args->data };
     job.no_result = true;
     job.trace = trace;
     batch.id = (ProtobufCBinaryData){ ASQ__BATCH_ID, id };
@@ -269,6 +271,19 @@ static void put_call(struct asq__cmd *cmd, const struct fired *f,
     asq__cmd_put(cmd, hex, sizeof hex);
     asq__cmd_puts(cmd, label);
     put_batch(cmd, &batch);
+}
+
+/* Puts the timer that looks whether its agent is due to end: a call in the agent's order, which
+ * sets the timer anew. Should that call be lost to a dead letter, there is another one. */
+static void put_expiry(struct asq__cmd *cmd, const struct fired *f, int64_t now_ms)
+{
+    asq__cmd_put(cmd, f->member->str, f->member->len);
+    asq__cmd_put(cmd, f->state->str, f->state->len);
+    asq__cmd_number(cmd, (uint64_t) (now_ms + PUT_OFF_MS));
+    asq__cmd_puts(cmd, "s");
+    asq__cmd_puts(cmd, "");
+    asq__cmd_number(cmd, 1);
+    put_job(cmd, f, ASQUEUE__JOB_KIND__EXPIRE, "(expire)", "", NULL, NULL, f->due_ms);
 }
 
 /* Reads the trace of the context that has set the timer. NULL: none. */
@@ -305,7 +320,8 @@ static void put_timer(struct asq__cmd *cmd, const struct asq__partition *p, cons
     put_cancel(cmd, p, f, spec);
     asq__cmd_number(cmd, last_only ? 1 : due->n);
     for (size_t i = last_only ? due->n - 1 : 0; i < due->n; i++)
-        put_call(cmd, f, spec, &args, read_trace(f, &trace), due->times_ms[i]);
+        put_job(cmd, f, ASQUEUE__JOB_KIND__CALL, spec->method, spec->method, &args,
+                read_trace(f, &trace), due->times_ms[i]);
     asq__buf_release(&args);
 }
 
@@ -331,6 +347,10 @@ static void put_read(struct asq__cmd *cmd, struct asq__timers *t, const redisRep
     asq_value *map = NULL;
     char why[400] = "its state is damaged";
     int rc = read_timer(at, &f) ? 0 : ASQ_EPROTO;
+    if (rc == 0 && strcmp(f.name, ASQ__EXPIRY_TIMER) == 0) {
+        put_expiry(cmd, &f, now_ms);
+        return;
+    }
     if (rc == 0)
         rc = asq__value_decode(f.spec->str, f.spec->len, &map, why, sizeof why);
     if (rc == 0)

@@ -23,7 +23,7 @@ redis EVAL 'local record = "\10\3Cat\34\2\66\0" for i = 1, 100000 do
     redis.call("HSET", KEYS[1], "agent-" .. i, record) end' 1 'asq:{default.2}:agents'
 redis HSET 'asq:{default.3}:agents' large "$(head -c 100000 /dev/zero | tr '\0' x)"
 "$as_ctl" agents >"$out" 2>"$err" || fail "agents" "$err"
-expect_count "$out" '^AGENT +CLASS +PARTITION$' 1
+expect_count "$out" '^AGENT +CLASS +PARTITION +EXPIRES$' 1
 [ "$(sed -n 's/^\(agent-[0-9]*\) .*/\1/p' "$out" | sort -u | wc -l)" -eq 100000 ] || fail "not all are there"
 expect "$out" '^large '
 "$as_ctl" agents --json >"$out" 2>"$err" || fail "agents" "$err"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # agents_chosen.sh: as-ctl agents lists and counts agents by class, prefix and number; as-ctl delete
-# ends several, or all of a class or with a prefix, after a question.
+# ends several, or all of a class or with a prefix, after a question; others end by themselves.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
@@ -90,6 +90,34 @@ prints 4 "$as_ctl" agents --count --class Counter
 prints 3 "$as_ctl" delete --class Echo --yes
 prints 0 "$as_ctl" agents --count --class Echo
 prints 4 "$as_ctl" agents --count
+
+echo "without waiting"
+for i in 1 2 3 4 5; do "$as_ctl" create Echo --id "n-$i" >/dev/null || fail "create"; done
+prints '{"accepted":["n-1","n-2"]}' "$as_ctl" delete n-1 n-2 --no-wait --yes --json
+prints '{"accepted":"n-3"}' "$as_ctl" delete n-3 --no-wait --json
+are_gone() { # ID...: each call is behind the deletion
+    for id; do
+        run 1 "$as_ctl" call "$id" size
+        expect "$err" ASQ_ENOAGENT
+    done
+}
+are_gone n-1 n-2 n-3
+prints '{"accepted_count":2}' "$as_ctl" delete --class Echo --prefix n- --no-wait --yes --json
+are_gone n-4 n-5
+prints 4 "$as_ctl" agents --count
+
+echo "agents that end by themselves"
+prints short "$as_ctl" create Echo --id short --ttl 1s
+run 0 "$as_ctl" show short
+expect "$out" '^ttl_ms +1000$'
+expect "$out" '^expires_ms +[0-9]+$'
+prints later "$as_ctl" create Echo --id later --expires 1h
+run 0 "$as_ctl" agents --class Echo --prefix later
+expect "$out" '^later +Echo +[0-9]+  20'
+refused 'ttl' "$as_ctl" create Echo --ttl 10ms
+ended_short() { ! "$as_ctl" show short >/dev/null 2>&1; }
+wait_until "the agent has ended" ended_short
+prints 1 "$as_ctl" delete --class Echo --yes
 
 echo "the question"
 command -v script >/dev/null || { echo "no script: not tried"; exit 0; }

@@ -104,6 +104,10 @@ FN(asq_create, REFUSED(asq_create(NULL, "Echo", NULL, RET(asq_agent *), NULL));
    REFUSED(asq_create(H, "Echo", NULL, NULL, NULL)))
 FN(asq_create_many, REFUSED(asq_create_many(NULL, "Echo", 1, NULL, asq_value_list(), NULL));
    REFUSED(asq_create_many(H, "Echo", 1, NULL, NULL, NULL)))
+FN(asq_create_with,
+   REFUSED(asq_create_with(NULL, "Echo", NULL, asq_value_list(), RET(asq_agent *)));
+   REFUSED(asq_create_with(H, "Echo", NULL, asq_value_list(), NULL));
+   REFUSED(asq_create_with(H, NULL, NULL, NULL, RET(asq_agent *))))
 FN(asq_createv, REFUSED(asq_createv(NULL, "Echo", NULL, asq_value_list(), RET(asq_agent *)));
    REFUSED(asq_createv(H, "Echo", NULL, NULL, NULL)))
 FN(asq_ctx_agent_id, NEUTRAL(strcmp(asq_ctx_agent_id(NULL), "") == 0))
@@ -137,6 +141,9 @@ FN(asq_dead_show, REFUSED(asq_dead_show(NULL, NULL, NULL)); REFUSED(asq_dead_sho
 FN(asq_delete, REFUSED(asq_delete(NULL, 0)))
 FN(asq_delete_async, REFUSED(asq_delete_async(NULL, RET(asq_result *)));
    REFUSED(asq_delete_async(agent, NULL)))
+FN(asq_delete_many, REFUSED(asq_delete_many(NULL, 1, RET(const char *), NULL));
+   REFUSED(asq_delete_many(H, 1, NULL, NULL));
+   REFUSED(asq_delete_many(H, 1, RET(const char *), NULL)))
 FN(asq_detach_ev, REFUSED(asq_detach_ev(NULL)))
 FN(asq_emit, REFUSED(asq_emit(NULL, asq_value_int(1))); REFUSED(asq_emit(NULL, NULL)))
 FN(asq_errmsg, NEUTRAL(*asq_errmsg(NULL)))
@@ -345,6 +352,7 @@ static const struct nulls all[] = {
     N(asq_cork),
     N(asq_create),
     N(asq_create_many),
+    N(asq_create_with),
     N(asq_createv),
     N(asq_ctx_agent_id),
     N(asq_ctx_attempt),
@@ -375,6 +383,7 @@ static const struct nulls all[] = {
     N(asq_dead_show),
     N(asq_delete),
     N(asq_delete_async),
+    N(asq_delete_many),
     N(asq_detach_ev),
     N(asq_emit),
     N(asq_errmsg),

@@ -4,6 +4,7 @@
  */
 #include "value/arena.h"
 #include "value/buf.h"
+#include "value/expiry.h"
 #include "value/msg.h"
 #include "support/suite.h"
 #include "value/trace.h"
@@ -495,6 +496,71 @@ START_TEST(an_agents_record_comes_back)
 }
 END_TEST
 
+/* Writes an expiry over that of a snapshot, and reads it. */
+static struct asq__expiry rewritten(struct asq__buf *b, size_t at, struct asq__expiry e)
+{
+    struct asq__expiry found = { 0, 0, 0 };
+    asq__expiry_write(&e, b->data + at);
+    ck_assert(asq__snapshot_expiry(b->data, b->len, &found, NULL));
+    return found;
+}
+
+START_TEST(an_expiry_comes_back_and_is_written_over)
+{
+    static const uint8_t long_ttl[ASQ__EXPIRY_BYTES] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+    struct asq__expiry e = { 60000, 1700000000123, 0 }, found;
+    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__CREATE, .agent = "a", .class_name = "C" };
+    struct asq__buf b;
+    Asqueue__Batch *batch;
+    Asqueue__AgentRecord *m;
+    size_t at;
+
+    begin(&b);
+    job.expiry = &e;
+    put(&b, &job);
+    ck_assert_msg(decode(&b, &batch) == 0, "%s", why);
+    ck_assert(asq__expiry_read(batch->jobs[0]->expiry.data, batch->jobs[0]->expiry.len, &found));
+    ck_assert_int_eq(found.ttl_ms, e.ttl_ms);
+    ck_assert_int_eq(found.end_ms, e.end_ms);
+    memcpy(b.data + b.len - ASQ__EXPIRY_BYTES, long_ttl, sizeof long_ttl);
+    ck_assert_int_eq(decode(&b, &batch), ASQ_EPROTO);
+    ck_assert_ptr_nonnull(strstr(why, "no valid expiry"));
+
+    asq__buf_reset(&b);
+    ck_assert_int_eq(asq__snapshot_encode("C", 3, "\x18\x02", 2, "\x18\x04", 2, &b), 0);
+    ck_assert(!asq__snapshot_expiry(b.data, b.len, &found, NULL));
+    asq__snapshot_put_expiry(&e, &b);
+    ck_assert(asq__snapshot_expiry(b.data, b.len, &found, &at));
+    ck_assert_int_eq(rewritten(&b, at, (struct asq__expiry){ 60000, 0, 5 }).used_ms, 5);
+    ck_assert_int_eq(asq__snapshot_decode(b.data, b.len, &arena, &m, why, sizeof why), 0);
+    ck_assert_uint_eq(m->expiry.len, ASQ__EXPIRY_BYTES);
+    ck_assert_uint_eq(m->state.len, 2);
+    asq__buf_release(&b);
+}
+END_TEST
+
+START_TEST(a_use_that_is_not_recorded_ends_no_agent_too_soon)
+{
+    struct asq__expiry e = { .ttl_ms = 8000, .used_ms = 1000000 };
+    for (int64_t at = e.used_ms; at < e.used_ms + 20000; at += 10)
+        if (!asq__expiry_notes(&e, at))
+            ck_assert_int_ge(asq__expiry_due_ms(&e), at + e.ttl_ms);
+    ck_assert(!asq__expiry_notes(&e, e.used_ms + 999));
+    ck_assert(asq__expiry_notes(&e, e.used_ms + 1000));
+    ck_assert_int_eq(asq__expiry_due_ms(&e), e.used_ms + 9000);
+    e.end_ms = e.used_ms + 100;
+    ck_assert_int_eq(asq__expiry_due_ms(&e), e.end_ms);
+    e.ttl_ms = 0;
+    ck_assert(!asq__expiry_notes(&e, INT64_MAX / 2));
+    ck_assert_int_eq(asq__expiry_due_ms(&e), e.end_ms);
+    e.ttl_ms = ASQ__EXPIRY_LATEST_MS; /* no overflow */
+    e.used_ms = ASQ__EXPIRY_LATEST_MS;
+    e.end_ms = 0;
+    ck_assert_int_eq(asq__expiry_due_ms(&e), ASQ__EXPIRY_LATEST_MS);
+    ck_assert(!asq__expiry_notes(&e, INT64_MAX));
+}
+END_TEST
+
 START_TEST(a_records_arguments_and_class_are_found_without_the_rest)
 {
     static const char *const classes[] = { "C", "A.very.long.name.of.a.class" };
@@ -564,6 +630,8 @@ int main(void)
     tcase_add_test(c, results_are_joined_by_appending);
     tcase_add_test(c, a_success_is_no_failure_and_text_is_text);
     tcase_add_test(c, an_agents_record_comes_back);
+    tcase_add_test(c, an_expiry_comes_back_and_is_written_over);
+    tcase_add_test(c, a_use_that_is_not_recorded_ends_no_agent_too_soon);
     tcase_add_test(c, a_records_arguments_and_class_are_found_without_the_rest);
     suite_add_tcase(s, c);
     return sup_suite_run(s);

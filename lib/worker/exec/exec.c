@@ -47,6 +47,7 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
     asq__ctx_init(&run->ctx, &w->env);
     run->ctx.call_id = run->active.id;
     run->ctx.trace = job->trace;
+    run->ctx.expiry = job->expiry.len ? &job->expiry : NULL;
     run->ctx.epoch = e->part->epoch;
     run->ctx.no_timers = !e->part->timers;
     run->ctx.wall_minus_mono_ms = asq__redis_clock(e->part->w->redis)->segments[0].minus_mono_ms;
