@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { WINDOW = 24, MAX_AGENTS = 32, TREE_DEPTH = 3, TREE_CHILDREN = 3 };
@@ -316,8 +318,149 @@ static void call_step(void)
     called(rc, r, w);
 }
 
-static void (*const calls[WORKLOADS])(void) = { call_counter, call_append, call_bank, call_tree,
-                                                call_send,    call_future, call_step };
+/* The lower half of the agents makes promises, and the upper half settles them, so that no calls
+ * wait for each other. */
+static void call_promise(void)
+{
+    int half = self.n_agents / 2, a = any_agent() % half;
+    struct waiting *w = waiting_new(self.next++);
+    asq_result *r = NULL;
+    int rc;
+
+    w->want_text = true;
+    snprintf(w->text, sizeof w->text, "r%d.%u", self.index, w->op);
+    history_line("i %d.%u promise %s:%s", self.index, w->op, id_of(a), w->text);
+    rc = asq_call(self.agents[a], "promised", &r, "[s, s, s]", w->text,
+                  id_of(half + any_agent() % half), id_of(half + any_agent() % half));
+    called(rc, r, w);
+}
+
+/* ---- progress ---- */
+
+/* A call whose values are read while it runs. */
+static struct reading {
+    asq_result *r; /* NULL: free */
+    struct waiting *w;
+    int64_t n, next; /* values that it emits; number of the next one */
+    char run[40];    /* that emits them; "": none has yet */
+    bool wrong;
+} readings[WINDOW];
+
+static void call_progress(void)
+{
+    int a = any_agent(), ms = rng_below(&self.rng, 3) ? 0 : 1 + (int) rng_below(&self.rng, 150);
+    struct reading *reading = readings;
+    asq_result *r = NULL;
+    int rc;
+
+    while (reading->r)
+        reading++; /* fewer than WINDOW calls are unfinished */
+    *reading = (struct reading){ .w = waiting_new(self.next++), .n = rng_below(&self.rng, 40) };
+    reading->w->want_text = true;
+    snprintf(reading->w->text, sizeof reading->w->text, "e%d.%u", self.index, reading->w->op);
+    history_line("i %d.%u progress %s:%s", self.index, reading->w->op, id_of(a), reading->w->text);
+    rc = asq_call(self.agents[a], "emit", &r, "[s, I, i]", reading->w->text, reading->n, ms);
+    if (rc < 0) {
+        called(rc, r, reading->w);
+        return;
+    }
+    self.unfinished++;
+    reading->r = r;
+}
+
+static void wrong_value(struct reading *p, const char *what)
+{
+    if (!p->wrong)
+        history_line("b %d.%u %s, where value %" PRId64 " of run %s was next", self.index, p->w->op,
+                     what, p->next, p->run);
+    p->wrong = true;
+}
+
+/* Within a run each value comes once, in order; another run is announced. */
+static void read_value(struct reading *p, const asq_value *v)
+{
+    const char *run = "";
+    int64_t i = -1;
+    char text[120];
+
+    asq_unpack(v, "[s, I]", &run, &i);
+    snprintf(text, sizeof text, "value %" PRId64 " of run %s", i, run);
+    if (i != p->next || (p->next && strcmp(run, p->run) != 0))
+        wrong_value(p, text);
+    snprintf(p->run, sizeof p->run, "%s", run);
+    p->next = i + 1;
+}
+
+static void read_ended(struct reading *p)
+{
+    asq_result *r = p->r;
+
+    p->r = NULL;
+    if (asq_result_wait(r, 0) == 0 && p->next != p->n)
+        wrong_value(p, "the end");
+    if (!p->wrong) {
+        call_ended(r, p->w);
+        return;
+    }
+    self.unfinished--;
+    asq_result_free(r);
+    free(p->w);
+}
+
+static void read_progress(void)
+{
+    for (struct reading *p = readings; p < readings + WINDOW; p++) {
+        asq_value *v = NULL;
+        int rc = 1;
+        while (p->r && rc > 0) {
+            rc = asq_result_next(p->r, &v, 0);
+            if (rc == ASQ_NEXT_VALUE)
+                read_value(p, v);
+            else if (rc == ASQ_NEXT_AGAIN)
+                p->next = 0;
+            else if (rc == ASQ_NEXT_MISSED)
+                wrong_value(p, "a gap");
+            else if (rc == ASQ_NEXT_END)
+                read_ended(p);
+            asq_value_free(v);
+            v = NULL;
+        }
+    }
+}
+
+/* ---- timers ---- */
+
+/* Gets the time as Redis has it, whose clock does not jump: past clock_shim.c. */
+static int64_t true_ms(void)
+{
+    struct timespec t = { 0, 0 };
+
+    syscall(SYS_clock_gettime, CLOCK_REALTIME, &t);
+    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Sets a timer for once, soon. It must append its item once, whatever dies meanwhile. */
+static void call_timer(void)
+{
+    asq_timer timer = ASQ_TIMER_INIT;
+    int a = any_agent(), rc;
+    unsigned op = self.next++;
+    char item[48];
+
+    snprintf(item, sizeof item, "m%d.%u", self.index, op);
+    history_line("i %d.%u timer %s:%s", self.index, op, id_of(a), item);
+    timer.at_ms = true_ms() + rng_below(&self.rng, 3000);
+    rc = asq_schedule(self.agents[a], item, &timer, "append", "[s]", item);
+    if (rc == 0)
+        history_line("o %d.%u", self.index, op);
+    else
+        history_line("%c %d.%u %d %s", is_unknown(rc) ? 'u' : 'f', self.index, op, rc,
+                     asq_errmsg(self.h));
+}
+
+static void (*const calls[WORKLOADS])(void) = { call_counter,  call_append, call_bank, call_tree,
+                                                call_send,     call_future, call_step, call_promise,
+                                                call_progress, call_timer };
 
 void caller_run(const char *url, const char *history, int workload, int index, uint64_t seed,
                 int rate, int wait_replicas)
@@ -343,6 +486,8 @@ void caller_run(const char *url, const char *history, int workload, int index, u
         if (asq_attach(self.h, name, &self.agents[i]) < 0)
             sup_fail("asq_attach: %s", asq_errmsg(self.h));
     }
+    if (workload == TIMER)
+        asq_set_timeout(self.h, 5000); /* so that SIGTERM is not ignored for long */
     next_ms = sup_now_ms();
     while (!stopping) {
         int64_t now = sup_now_ms();
@@ -356,10 +501,12 @@ void caller_run(const char *url, const char *history, int workload, int index, u
         }
         if (self.n_sends > 0)
             settle_sends();
+        read_progress();
     }
     while (self.unfinished > 0 || self.n_sends > 0) {
         asq_poll(self.h, 20);
         settle_sends();
+        read_progress();
     }
     if (workload == SEND) {
         /* Calls run in order, so after these all refusals have been reported. */

@@ -18,7 +18,7 @@ enum {
     LEASE_MS = 1000,
     MAX_WORKERS = 5,
     FIRST_WORKERS = 3,
-    MAX_CALLERS = 14,
+    MAX_CALLERS = 20,
     PARTITIONS = 64,
     PROXY_PORTS = MAX_WORKERS + 1, /* one for each worker, one for the callers */
     QUIET_LIMIT_MS = 240000
@@ -35,7 +35,19 @@ uint64_t rng_mix(uint64_t seed, uint64_t n); /* derives the seed of a part */
 
 /* ---- workloads ---- */
 
-enum workload { COUNTER, APPEND, BANK, TREE, SEND, FUTURE, STEP, WORKLOADS };
+enum workload {
+    COUNTER,
+    APPEND,
+    BANK,
+    TREE,
+    SEND,
+    FUTURE,
+    STEP,
+    PROMISE,
+    PROGRESS,
+    TIMER,
+    WORKLOADS
+};
 extern const char *const workload_names[WORKLOADS];
 extern const int workload_agents[WORKLOADS]; /* number of agents of each */
 /* "append-3" */

@@ -161,6 +161,96 @@ static int chaos_pay(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return leave(&run, rc);
 }
 
+/* settle(promise, value): tries to resolve a promise, and returns whether it has. */
+static int chaos_settle(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *promise, *value;
+    struct run run = { .reads = true };
+    int rc;
+
+    (void) self;
+    enter(&run, ctx);
+    if ((rc = asq_args(ctx, args, "[s, s]", &promise, &value)) < 0)
+        return leave(&run, rc);
+    rc = asq_promise_resolve(asq_ctx_handle(ctx), promise, asq_value_string(value));
+    if (rc == 0 || rc == ASQ_ESTATE) {
+        *ret = asq_value_bool(rc == 0);
+        rc = 0;
+    } else {
+        asq_fail(ctx, rc, "settle: %s", asq_errmsg(asq_ctx_handle(ctx)));
+    }
+    return leave(&run, rc);
+}
+
+static int begin_settle(asq_ctx *ctx, const char *id, asq_result *promise, const char *value,
+                        asq_agent **agent, asq_result **r)
+{
+    int rc = asq_attach(asq_ctx_handle(ctx), id, agent);
+
+    return rc < 0 ? rc : asq_call(*agent, "settle", r, "[s, s]", asq_result_id(promise), value);
+}
+
+/* promised(item, agent, agent): makes a promise, has each of two agents try to settle it with a
+ * value of its own, and keeps the item. Exactly one must, and its value must be the promise's. */
+static int chaos_promised(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq_result *promise = NULL, *r[2] = { NULL, NULL };
+    asq_agent *agents[2] = { NULL, NULL };
+    const char *item, *ids[2], *value = "";
+    char values[2][64];
+    bool won[2] = { false, false };
+    struct run run = { .reads = false };
+    int rc;
+
+    (void) self;
+    enter(&run, ctx);
+    if ((rc = asq_args(ctx, args, "[s, s, s]", &item, &ids[0], &ids[1])) == 0)
+        rc = asq_promise_new(ctx, &promise);
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        snprintf(values[i], sizeof values[i], "%s/%d", item, i);
+        rc = begin_settle(ctx, ids[i], promise, values[i], &agents[i], &r[i]);
+    }
+    if (rc == 0)
+        rc = asq_result_string(promise, &value);
+    for (int i = 0; i < 2 && rc == 0; i++)
+        rc = asq_result_bool(r[i], &won[i]);
+    if (rc < 0)
+        asq_fail(ctx, rc, "nested: %s", asq_errmsg(asq_ctx_handle(ctx)));
+    else if (won[0] == won[1] || strcmp(value, values[won[1]]) != 0)
+        rc = asq_fail(ctx, ASQ_EUSER(WRONG_VALUE), "the promise gave %s, and was settled %d times",
+                      value, won[0] + won[1]);
+    else if ((rc = write_log(&run, item)) == 0)
+        *ret = asq_value_string(item);
+    for (int i = 0; i < 2; i++) {
+        asq_result_free(r[i]);
+        asq_agent_free(agents[i]);
+    }
+    asq_result_free(promise);
+    return leave(&run, rc);
+}
+
+/* emit(item, n, ms): emits [run, 0] to [run, n - 1], with waits of up to ms in between, and keeps
+ * the item. */
+static int chaos_emit(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const char *item;
+    struct run run = { .reads = false };
+    int64_t n, ms;
+    int rc;
+
+    (void) self;
+    enter(&run, ctx);
+    rc = asq_args(ctx, args, "[s, I, I]", &item, &n, &ms);
+    for (int64_t i = 0; rc == 0 && i < n; i++) {
+        rc = asq_emit(ctx, asq_pack("[s, I]", run.id, i));
+        if (rc == 0 && ms && i % 4 == 3)
+            rc = asq_ctx_sleep(ctx, ms);
+    }
+    if (rc == 0 && (rc = write_log(&run, item)) == 0)
+        *ret = asq_value_string(item);
+    return leave(&run, rc);
+}
+
 /* Fails with the failure of a nested call. */
 static int nested_failed(asq_ctx *ctx, int rc, const asq_result *r)
 {
@@ -327,6 +417,9 @@ static const asq_method methods[] = {
     { "append_and_fail", chaos_append_and_fail, NULL, 0, NULL },
     { "append_after", chaos_append_after, NULL, 0, NULL },
     { "pay", chaos_pay, NULL, 0, NULL },
+    { "settle", chaos_settle, NULL, 0, NULL },
+    { "promised", chaos_promised, NULL, 0, NULL },
+    { "emit", chaos_emit, NULL, 0, NULL },
     { "deposit", chaos_deposit, NULL, 0, NULL },
     { "transfer", chaos_transfer, NULL, 0, NULL },
     { "tree", chaos_tree, NULL, 0, NULL },

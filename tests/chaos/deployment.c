@@ -22,9 +22,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const char *const workload_names[WORKLOADS] = { "counter", "append", "bank", "tree",
-                                                "send",    "future", "step" };
-const int workload_agents[WORKLOADS] = { 12, 12, 8, 24, 12, 12, 12 };
+const char *const workload_names[WORKLOADS] = {
+    "counter", "append", "bank", "tree", "send", "future", "step", "promise", "progress", "timer"
+};
+const int workload_agents[WORKLOADS] = { 12, 12, 8, 24, 12, 12, 12, 12, 12, 12 };
 
 void agent_name(char *name, size_t size, int workload, int index)
 {

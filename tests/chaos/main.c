@@ -54,8 +54,11 @@ static bool is_quiet(struct deployment *d, int64_t limit_ms)
     do {
         deployment_tick(d);
         left = 0;
-        for (int p = 0; p < PARTITIONS; p++)
+        for (int p = 0; p < PARTITIONS; p++) {
+            /* A timer that fires goes from the one to the other. */
+            left += sup_redis_int(d->redis, "ZCARD asq:{default.%d}:timers", p);
             left += sup_redis_int(d->redis, "XLEN asq:{default.%d}:jobs", p);
+        }
         if (left == 0 && deployment_callers_ended(d))
             return true;
         sup_sleep_ms(20);
@@ -67,6 +70,10 @@ static bool is_quiet(struct deployment *d, int64_t limit_ms)
     for (int p = 0; p < PARTITIONS; p++) {
         int64_t n = sup_redis_int(d->redis, "XLEN asq:{default.%d}:jobs", p);
         char *owner = sup_redis_str(d->redis, "HGET asq:{default.%d}:lease owner", p);
+        int64_t timers = sup_redis_int(d->redis, "ZCARD asq:{default.%d}:timers", p);
+        if (timers > 0)
+            anomaly(d, "not quiet: %lld timers in partition %d, owner %s", (long long) timers, p,
+                    owner ? owner : "none");
         if (n > 0)
             anomaly(d, "not quiet: %lld batches in partition %d, owner %s", (long long) n, p,
                     owner ? owner : "none");
