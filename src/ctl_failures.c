@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,9 +69,10 @@ int as_ctl_option_since(const struct as_option *o, void *settings, const char *t
     int64_t *to = (int64_t *) (void *) ((char *) settings + o->offset);
     char why[200];
     struct timespec now;
-    if (strchr(text, '-') && as_ctl_read_time(text, to) && *to > 0)
+    bool is_date = strchr(text, '-') || !isdigit((unsigned char) *text);
+    if (is_date && as_ctl_read_time(text, to) && *to > 0)
         return 0;
-    if (strchr(text, '-')) {
+    if (is_date) {
         snprintf(err, errlen,
                  "'%.80s' is no time: give a date, as 2026-11-23T16:24, or how long "
                  "ago, as 10m",

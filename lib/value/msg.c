@@ -7,7 +7,6 @@
 #include "value/buf.h"
 #include "value/error.h"
 #include "value/expiry.h"
-#include "value/expiry.h"
 #include "value/msg.h"
 #include "value/msg_fields.h"
 #include "value/signal_box.h"

@@ -263,7 +263,7 @@ START_TEST(other_schemes_are_answered_with_those_there_are)
     refused("http://h", ASQ_EINVAL, "'http:' begins no known URL");
     refused("localhost:6379", ASQ_EINVAL,
             "use local:, child:, redis://, rediss://, redis+sentinel://, "
-            "rediss+sentinel:// or unix:");
+            "rediss+sentinel://, redis+cluster://, rediss+cluster:// or unix:");
     refused("redis:h", ASQ_EINVAL, "redis://");
     refused("", ASQ_EINVAL, "'' begins no known URL");
     ck_assert_int_eq(asq__url_parse("x", &url, NULL, 0), ASQ_EINVAL);
