@@ -53,8 +53,8 @@ bool asq__later_answered(struct asq__partition *p, const redisReply *reply, size
         return false;
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 5 + n) {
         for (size_t i = 0; i < reply->elements; i++)
-            if (reply->element[i]->type != REDIS_REPLY_INTEGER &&
-                (i < 5 || reply->element[i]->type != REDIS_REPLY_STRING))
+            if ((i < 5 || reply->element[i]->type != REDIS_REPLY_STRING) &&
+                reply->element[i]->type != REDIS_REPLY_INTEGER)
                 return false;
         return true;
     }

@@ -63,7 +63,7 @@ static void tear_down(void)
     logged_tear_down();
 }
 
-static asq_result *begin(const char *fmt, ...)
+static ASQ_PRINTF(1, 2) asq_result *begin(const char *fmt, ...)
 {
     asq_result *r;
     char script[500];
