@@ -739,11 +739,13 @@ int asq__redis_new(const struct asq__redis_config *config, struct asq__redis **r
     if (!r)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     r->config = *config;
+    r->config.name = r->name = strdup(config->name);
     r->home = &r->one;
     ev_timer_init(&r->find_timer, on_find, 0., 0.);
     r->find_timer.data = r;
     asq__server_facts_init(r);
-    int rc = asq__keys_init(&r->keys, config->ns, err, errlen);
+    int rc = r->name ? asq__keys_init(&r->keys, config->ns, err, errlen)
+                     : asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     if (rc < 0)
         goto fail;
     r->config.ns = r->keys.ns;
@@ -782,6 +784,7 @@ void asq__redis_free(struct asq__redis *r)
     free(r->slots);
     free(r->announced);
     free(r->parts);
+    free(r->name);
     free(r);
 }
 

@@ -75,6 +75,7 @@ struct asq__subscriber {
 
 struct asq__redis {
     struct asq__redis_config config;
+    char *name; /* of the config, for connections that are made later */
     struct asq__keys keys;
     struct asq__cluster_node *home; /* never NULL, as the routes */
     struct asq__cluster_node one;
