@@ -2,9 +2,9 @@
  * ctl_failures.c: as-ctl failures: the last failed runs of calls that workers have kept, and the
  * forms in which their codes and times are asked for.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -169,7 +169,7 @@ static void check_op(struct deployment *d, struct op *op)
 
     for (size_t k = 0; k < op->n_effects; k++)
         seen += op->effects[k].seen > 0;
-    /* What Redis has forgotten may be emitted and settled again, in another way. */
+    /* Emits and promises that Redis has forgotten may come again, in another way. */
     if (op->outcome == 'b' && !(d->lossy && (op->workload == PROMISE || op->workload == PROGRESS)))
         anomaly(d, "%s %s: %s", name, op->id, op->text);
     if (op->workload == STEP && op->code == ASQ_EINTERRUPTED && !d->lossy)

@@ -486,7 +486,7 @@ static bool is_due(struct check *c, int id, size_t at, const asq_value *note, as
     return fits;
 }
 
-/* Whoever settles a promise first succeeds, and every other one is told so. */
+/* The first to settle a promise succeeds, and every other one is told so. */
 static bool visit_settle(struct check *c, int id, size_t at, const asq_value *outcomes,
                          const asq_value *note)
 {

@@ -247,7 +247,7 @@ static int take(struct run *run, struct slot *s)
 
 static int slot_wait(struct run *run, struct slot *s)
 {
-    /* What it emits is read while it runs. */
+    /* Reads the emitted values while the call runs. */
     int rc = s->reads ? 0 : wait_for(run, s->r);
 
     return rc < 0 ? rc : take(run, s);

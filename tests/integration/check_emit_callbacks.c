@@ -19,7 +19,7 @@ static int64_t unload_after_ms; /* of the worker; 0: the default */
 
 /* ---- a callback ------------------------------------------------------------------------------ */
 
-/* What a callback was told. */
+/* Record of what a callback was told. */
 struct told {
     char text[EMITTER_TEXT];
     int depth; /* callbacks on the stack */

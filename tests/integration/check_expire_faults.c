@@ -69,6 +69,15 @@ static void begin(struct agent *a)
     ck_assert_msg(rc == 0 || rc == ASQ_ENOAGENT, "%s", asq_errmsg(h));
 }
 
+/* Makes all agents, and waits until they are there. */
+static void begin_all(struct agent agents[AGENTS])
+{
+    for (int i = 0; i < AGENTS; i++)
+        begin(&agents[i]);
+    for (int i = 0; i < AGENTS; i++)
+        ck_assert_int_eq(asq_ready(agents[i].proxy, sup_limit_ms()), 0);
+}
+
 static void call(struct agent *a)
 {
     ck_assert_msg(asq_call(a->proxy, "add", &a->call, "[i]", 1) == 0, "%s", asq_errmsg(h));
@@ -156,10 +165,7 @@ START_TEST(agents_that_nobody_has_in_memory_end_when_a_worker_comes)
 {
     struct agent agents[AGENTS];
     pid_t w = worker();
-    for (int i = 0; i < AGENTS; i++)
-        begin(&agents[i]);
-    for (int i = 0; i < AGENTS; i++)
-        ck_assert_int_eq(asq_ready(agents[i].proxy, sup_limit_ms()), 0);
+    begin_all(agents);
     load_worker_kill(w);
     sup_sleep_ms(TTL_MS + TTL_MS / 4);
     ck_assert_int_eq(count_agents(), AGENTS);
@@ -221,10 +227,7 @@ START_TEST(an_owner_that_was_paused_ends_no_agent_any_more)
 {
     struct agent agents[AGENTS];
     pid_t w = worker();
-    for (int i = 0; i < AGENTS; i++)
-        begin(&agents[i]);
-    for (int i = 0; i < AGENTS; i++)
-        ck_assert_int_eq(asq_ready(agents[i].proxy, sup_limit_ms()), 0);
+    begin_all(agents);
     load_signal(w, SIGSTOP);
     pid_t other = worker();
     sup_wait_until(count_agents() == 0); /* by the other one */
@@ -237,7 +240,7 @@ START_TEST(an_owner_that_was_paused_ends_no_agent_any_more)
         asq_agent_free(again);
     }
     load_signal(w, SIGCONT);
-    /* What it had in hand is refused; the agents of the same ids stay. */
+    /* Commits of the paused one are refused; the agents of the same ids stay. */
     for (int i = 0; i < AGENTS; i++) {
         call(&agents[i]);
         agents[i].n = 5;
