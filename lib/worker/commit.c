@@ -58,6 +58,7 @@
 #include "worker/entries.h"
 #include "worker/exec/run.h"
 #include "worker/failures.h"
+#include "worker/measure.h"
 #include "worker/needs.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -95,6 +96,7 @@ void asq__commit_close(struct asq__partition *p)
     p->open = NULL;
     p->unsent++;
     p->commit_bytes += c->bytes;
+    asq__series_runs(&c->timed);
     asq__list_add(&p->commits, &c->node);
 }
 
@@ -361,7 +363,7 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         e->result_bytes += piece->frame.len - before;
         c->calls++;
         if (run && run->times.series)
-            asq__timed_add(&c->timed, run->times.series, run->times.ended_ns);
+            asq__measure_add(&c->timed, run);
         if (run && run->span)
             add_span(c, run, error);
         ok = !piece->frame.error;

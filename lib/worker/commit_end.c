@@ -9,6 +9,7 @@
 #include "redis/redis.h"
 #include "value/assert.h"
 #include "value/list.h"
+#include "worker/commit.h"
 #include "worker/commit_end.h"
 #include "worker/core/commit_set.h"
 #include "worker/core/entry.h"
@@ -78,10 +79,9 @@ void asq__commits_drop(struct asq__partition *p)
     struct asq__list *node;
     struct asq__list dropped;
     asq__list_init(&dropped);
-    asq__list_splice(&dropped, &p->commits);
     if (p->open)
-        asq__list_add(&dropped, &p->open->node);
-    p->open = NULL;
+        asq__commit_close(p);
+    asq__list_splice(&dropped, &p->commits);
     asq__list_del(&p->ready);
     while ((node = asq__list_pop(&dropped))) {
         struct asq__commit *c = ASQ__CONTAINER(node, struct asq__commit, node);

@@ -57,6 +57,7 @@
 /* Bounds one iteration of the loop: outcomes are committed at its end, and nothing is read
  * meanwhile. */
 enum { STARTS_PER_ITERATION = 1024 };
+enum { QUICK_BYTES = 4096 }; /* of a result or state, which are copied in a moment */
 
 /* Returns whether this iteration has started enough calls; the partition goes on in the next
  * one. */
@@ -534,7 +535,7 @@ void asq__actor_resume(struct asq__actor *a)
                 continue;
             break;
         }
-        int64_t now_ns = asq__quick_ns(&p->w->clock);
+        int64_t now_ns = asq__quick_start_ns(&p->w->clock);
         if (!(c = next_call(a, now_ns)))
             break;
         if (!asq__partition_is_owned(p))
@@ -705,6 +706,12 @@ static void mark_outer_calls(struct asq__actor *a)
     }
 }
 
+/* Returns whether what an agent's runs do has no effect any more. */
+static bool is_lost(const struct asq__actor *a)
+{
+    return asq__actor_is_orphan(a) || !asq__partition_is_owned(a->part);
+}
+
 /* Puts the effects of an ended run into a commit. False: it has not ended yet, see nested.c. */
 static bool end_run(struct asq__run *run)
 {
@@ -727,11 +734,11 @@ static bool end_run(struct asq__run *run)
         if (error)
             asq__counter_add(&w->failures, 1);
         if (run->times.series)
-            asq__measure_end(run, error ? error->code : 0);
+            asq__measure_end(run, error ? error->code : 0, !is_lost(a));
     }
     asq__emits_end(run);
     asq__nested_end(run);
-    if (asq__actor_is_orphan(a) || !asq__partition_is_owned(p)) {
+    if (is_lost(a)) {
         for (size_t i = 0; i < run->ninner; i++)
             asq__engine_unpin(w->engine, run->inner[i].id, ASQ__RECORD_LEAVE);
         asq__wcall_enter(c, ASQ__CALL_FINISHED);
@@ -753,6 +760,9 @@ static bool end_run(struct asq__run *run)
         c->inputs = NULL;
         if (run->effect.kind == ASQ__EFFECT_DELETE && !error)
             asq__agent_signals_delete(c);
+        if (run->effect.value.len > QUICK_BYTES ||
+            (run->effect.snapshot && run->effect.snapshot->n > QUICK_BYTES))
+            asq__quick_interrupt(&w->clock);
         asq__commit_result(c, run, error);
     }
     if (e->apart || e->resting)

@@ -23,6 +23,7 @@
 #include "value/clock.h"
 #include "value/hash.h"
 #include "value/list.h"
+#include "value/quick_clock.h"
 #include "value/msg.h"
 #include "value/table.h"
 #include "value/value.h"
@@ -227,6 +228,7 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
     bool was_dispatched = e->state == ASQ__ENTRY_DISPATCHED;
     if (!was_dispatched)
         asq__entry_enter(e, ASQ__ENTRY_DISPATCHED);
+    asq__quick_row(&p->w->clock, true);
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         struct asq__wcall *c = &e->calls[i];
         if (c->state == ASQ__CALL_FINISHED || (was_dispatched && !c->left && !c->released))
@@ -240,6 +242,7 @@ static void dispatch_entry(struct asq__partition *p, struct asq__entry *e)
         else
             dispatch(c);
     }
+    asq__quick_row(&p->w->clock, false);
     asq__later_move_out(e);
     e->uncommitted--;
     asq__entry_release_if_done(e);

@@ -61,32 +61,18 @@ struct asq__series *asq__measure_series_of(const struct asq__run *run)
     return series_of(run->w, asq__actor_object(run->actor)->cls, asq__wcall_job(run->active.call));
 }
 
-static inline void count_run(const struct asq__run_times *t, int64_t began_ns, int64_t since_ms)
+void asq__measure_end_rare(struct asq__run *run, int code)
 {
-    struct asq__series *s = t->series;
-    asq__counter_add(&s->calls, 1);
-    asq__histogram_add(&s->queue, began_ns - since_ms * 1000000);
-    asq__histogram_add(&s->run, t->ended_ns - began_ns - t->parked_ns);
-}
-
-/* Counts a run that has what few have. */
-static __attribute__((noinline)) void end_rare(const struct asq__run *run, int code)
-{
-    const struct asq__run_times *t = &run->times;
-    count_run(t, asq__run_began_ns(run), asq__measure_waits_since_ms(run->active.call));
+    struct asq__run_times *t = &run->times;
+    int64_t began_ns = asq__run_began_ns(run),
+            since_ms = asq__measure_waits_since_ms(run->active.call);
+    asq__series_run(t->series, began_ns - since_ms * 1000000,
+                    t->ended_ns - began_ns - t->parked_ns);
     if (t->parked_ns)
         asq__histogram_add(&t->series->parked, t->parked_ns);
     if (code)
         asq__series_fail(t->series, code);
-}
-
-void asq__measure_end(const struct asq__run *run, int code)
-{
-    const struct asq__wcall *c = run->active.call;
-    if (code || run->times.parked_ns || c->retries || c->due_ms || asq__wcall_job(c)->delay_ms)
-        end_rare(run, code);
-    else
-        count_run(&run->times, asq__run_began_ns(run), c->entry->made_ms);
+    t->counted = true;
 }
 
 void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class *cls, int code)

@@ -5,10 +5,12 @@
 #ifndef ASQ_WORKER_MEASURE_H
 #define ASQ_WORKER_MEASURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/class.h"
 #include "value/clock.h"
+#include "worker/core/entry.h"
 #include "worker/core/series.h"
 #include "worker/exec/run.h"
 
@@ -28,8 +30,30 @@ static inline void asq__measure_start(struct asq__run *run, const struct asq__me
     run->times.series =
         method ? &run->w->config.figures->series[method->series] : asq__measure_series_of(run);
 }
-/* Counts a measured run. code 0: it has not failed. */
-void asq__measure_end(const struct asq__run *run, int code);
+/* Counts a measured run that has ended. */
+void asq__measure_end_rare(struct asq__run *run, int code);
+/* The same. A run that has nothing that few have, and commits, is counted with its commit. code 0:
+ * it has not failed. */
+static inline void asq__measure_end(struct asq__run *run, int code, bool commits)
+{
+    const struct asq__wcall *c = run->active.call;
+    if (code || !commits || run->times.parked_ns || c->retries || c->due_ms ||
+        asq__wcall_job(c)->delay_ms)
+        asq__measure_end_rare(run, code);
+}
+/* Adds a measured run to those that are counted with a commit. */
+static inline void asq__measure_add(struct asq__timed *t, const struct asq__run *run)
+{
+    const struct asq__run_times *times = &run->times;
+    int64_t began_ns = asq__run_began_ns(run), run_ns = times->ended_ns - began_ns;
+    asq__timed_add(
+        t, times->series,
+        (struct asq__timed_run){ .ended_ns = times->ended_ns,
+                                 .queue_ns = began_ns - run->active.call->entry->made_ms * 1000000,
+                                 .run_ns = times->counted ? -1
+                                           : run_ns > 0   ? run_ns
+                                                          : 0 });
+}
 /* Counts a call that has failed without a run. cls NULL: unknown. */
 void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class *cls, int code);
 /* Counts the time that the runs of a commit have waited for its acknowledgement. */

@@ -6,6 +6,7 @@
 #include "value/quick_clock.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { MS = 1000000, READ_NS = 40 };
 
@@ -139,6 +140,28 @@ START_TEST(the_time_is_that_of_the_system)
 }
 END_TEST
 
+START_TEST(in_a_row_the_end_of_a_call_is_the_start_of_the_next)
+{
+    asq__quick_clock_init(&c);
+    int64_t end_ns = asq__quick_end_ns(&c);
+    usleep(1000);
+    ck_assert_int_ge(asq__quick_start_ns(&c), end_ns + MS / 2); /* there is no row */
+    asq__quick_row(&c, true);
+    end_ns = asq__quick_end_ns(&c);
+    usleep(1000);
+    ck_assert_int_eq(asq__quick_start_ns(&c), end_ns);
+    ck_assert_int_ge(asq__quick_start_ns(&c), end_ns + MS / 2); /* a second call starts meanwhile */
+    asq__quick_end_ns(&c);
+    asq__quick_interrupt(&c);
+    usleep(1000);
+    ck_assert_int_ge(asq__quick_start_ns(&c), end_ns + 3 * MS / 2);
+    end_ns = asq__quick_end_ns(&c);
+    asq__quick_row(&c, false);
+    usleep(1000);
+    ck_assert_int_ge(asq__quick_start_ns(&c), end_ns + MS / 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("quick_clock");
@@ -152,6 +175,7 @@ int main(void)
     tcase_add_test(t, an_idle_clock_goes_on_with_what_it_knows);
     tcase_add_test(t, readings_of_an_interrupted_thread_are_not_used);
     tcase_add_test(t, the_time_is_that_of_the_system);
+    tcase_add_test(t, in_a_row_the_end_of_a_call_is_the_start_of_the_next);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

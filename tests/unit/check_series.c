@@ -118,54 +118,85 @@ START_TEST(a_class_without_a_place_leaves_none_to_its_methods)
 }
 END_TEST
 
-/* Counts the times of runs of two series, and for comparison one by one. Most runs end soon after
- * the one before. */
-static void commit_runs(struct asq__series series[2], struct asq__histogram one_by_one[2], size_t n)
+/* What a series should have. */
+struct expected {
+    unsigned long long calls;
+    struct asq__histogram queue, run, commit;
+};
+
+/* Returns a duration like the one before, or rarely quite another one, and then an upper bound of a bucket. */
+static int64_t next_duration(int64_t before)
 {
-    struct asq__timed t = { 0 };
-    int64_t *ended_ns = calloc(n + 1, sizeof *ended_ns), end_ns = 1;
-    ck_assert_ptr_nonnull(ended_ns);
-    for (size_t i = 0; i < n; i++)
-        ended_ns[i] = end_ns += (int64_t) (drand48() * (lrand48() % 8 ? 2000 : 200000));
-    int64_t now_ns = end_ns - 1000;   /* the last ones seem to have ended later */
-    for (size_t i = 0; i < n; i += 7) /* some are upper bounds of buckets */
-        if (ended_ns[i] < now_ns)
-            ended_ns[i] = now_ns - (int64_t) asq__histogram_upper(
-                                       asq__histogram_bucket((uint64_t) (now_ns - ended_ns[i])));
-    for (size_t i = 0; i < n; i++) {
-        int other = lrand48() % 16 == 0;
-        asq__timed_add(&t, &series[other], ended_ns[i]);
-        asq__histogram_add(&one_by_one[other], now_ns - ended_ns[i]);
-    }
-    ck_assert_uint_eq(t.n, n);
-    asq__series_commit(&t, now_ns);
-    asq__timed_release(&t);
-    free(ended_ns);
+    if (lrand48() % 8)
+        return before + (int64_t) (drand48() * 2000) - 1000; /* also below 0 */
+    return (int64_t) asq__histogram_upper(asq__histogram_bucket((uint64_t) (drand48() * 2000000)));
 }
 
-START_TEST(times_of_commits_count_as_one_by_one)
+/* Counts the runs of a commit in two series, and one by one what should come of it. */
+static void commit_runs(struct asq__series series[2], struct expected expected[2], size_t n)
+{
+    struct asq__timed t = { 0 };
+    int64_t now_ns = INT64_C(1) << 40, waited_ns = 0;
+    struct asq__timed_run run = { 0, 0, 0 };
+    for (size_t i = 0; i < n; i++) {
+        int other = lrand48() % 16 == 0, counted = lrand48() % 5 == 0;
+        struct expected *e = &expected[other];
+        waited_ns = next_duration(waited_ns);
+        run.queue_ns = next_duration(run.queue_ns);
+        run.run_ns = counted ? -1 : llabs(next_duration(0));
+        run.ended_ns = now_ns - waited_ns;
+        asq__timed_add(&t, &series[other], run);
+        asq__histogram_add(&e->commit, waited_ns);
+        if (counted)
+            continue;
+        e->calls++;
+        asq__histogram_add(&e->queue, run.queue_ns);
+        asq__histogram_add(&e->run, run.run_ns);
+    }
+    ck_assert_uint_eq(t.n, n);
+    asq__series_runs(&t);
+    asq__series_commit(&t, now_ns);
+    asq__timed_release(&t);
+}
+
+START_TEST(runs_of_a_commit_count_as_one_by_one)
 {
     static struct asq__series series[2];
-    static struct asq__histogram one_by_one[2];
+    static struct expected expected[2];
     for (size_t n = 0; n < 50; n++)
-        commit_runs(series, one_by_one, n);
-    commit_runs(series, one_by_one, RUNS);
-    for (int i = 0; i < 2; i++)
-        ck_assert(memcmp(&series[i].commit, &one_by_one[i], sizeof one_by_one[i]) == 0);
+        commit_runs(series, expected, n);
+    commit_runs(series, expected, RUNS);
+    for (int i = 0; i < 2; i++) {
+        struct asq__series *s = &series[i];
+        struct expected *e = &expected[i];
+        ck_assert_uint_eq(atomic_load(&s->calls), e->calls);
+        ck_assert(memcmp(&s->queue, &e->queue, sizeof e->queue) == 0);
+        ck_assert(memcmp(&s->run, &e->run, sizeof e->run) == 0);
+        ck_assert(memcmp(&s->commit, &e->commit, sizeof e->commit) == 0);
+    }
 }
 END_TEST
 
-START_TEST(impossible_times_of_commits_count_at_the_ends)
+START_TEST(impossible_times_count_at_the_ends)
 {
     static struct asq__series s;
-    static const int64_t ended_ns[] = { INT64_MAX, 0, 1, INT64_MAX };
+    static const struct asq__timed_run runs[] = {
+        { .ended_ns = INT64_MAX, .queue_ns = -5, .run_ns = 0 },
+        { .ended_ns = 0, .queue_ns = INT64_MAX, .run_ns = INT64_MAX },
+        { .ended_ns = 1, .queue_ns = INT64_MAX, .run_ns = INT64_MAX },
+        { .ended_ns = INT64_MAX, .queue_ns = INT64_MIN, .run_ns = 0 },
+    };
     struct asq__timed t = { 0 };
-    for (size_t i = 0; i < sizeof ended_ns / sizeof *ended_ns; i++)
-        asq__timed_add(&t, &s, ended_ns[i]);
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+        asq__timed_add(&t, &s, runs[i]);
+    asq__series_runs(&t);
     asq__series_commit(&t, INT64_MAX - 1);
     asq__timed_release(&t);
-    ck_assert_uint_eq(atomic_load(&s.commit.counts[0]), 2);
-    ck_assert_uint_eq(atomic_load(&s.commit.counts[ASQ__HISTOGRAM_BUCKETS - 1]), 2);
+    const struct asq__histogram *all[] = { &s.queue, &s.run, &s.commit };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        ck_assert_uint_eq(atomic_load(&all[i]->counts[0]), 2);
+        ck_assert_uint_eq(atomic_load(&all[i]->counts[ASQ__HISTOGRAM_BUCKETS - 1]), 2);
+    }
 }
 END_TEST
 
@@ -178,8 +209,8 @@ int main(void)
     tcase_add_test(t, each_class_and_method_has_its_series);
     tcase_add_test(t, methods_without_a_place_count_as_others_of_their_class);
     tcase_add_test(t, a_class_without_a_place_leaves_none_to_its_methods);
-    tcase_add_test(t, times_of_commits_count_as_one_by_one);
-    tcase_add_test(t, impossible_times_of_commits_count_at_the_ends);
+    tcase_add_test(t, runs_of_a_commit_count_as_one_by_one);
+    tcase_add_test(t, impossible_times_count_at_the_ends);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

@@ -39,10 +39,10 @@ bool asq__timed_reserve(struct asq__timed *t, struct asq__series *s)
 {
     if (t->n == t->room) {
         size_t more = t->room ? 2 * t->room : TIMED_FIRST;
-        int64_t *ended_ns = reallocarray(t->ended_ns, more, sizeof *ended_ns);
-        if (!ended_ns)
+        struct asq__timed_run *runs = reallocarray(t->runs, more, sizeof *runs);
+        if (!runs)
             return false;
-        t->ended_ns = ended_ns;
+        t->runs = runs;
         t->room = more;
     }
     if (s == t->last)
@@ -56,39 +56,90 @@ bool asq__timed_reserve(struct asq__timed *t, struct asq__series *s)
 
 void asq__timed_release(struct asq__timed *t)
 {
-    free(t->ended_ns);
+    free(t->runs);
     free(t->parts);
 }
 
-static uint64_t waited_ns(int64_t ended_ns, int64_t now_ns)
+void asq__series_run(struct asq__series *s, int64_t queue_ns, int64_t run_ns)
 {
-    return now_ns > ended_ns ? (uint64_t) (now_ns - ended_ns) : 0;
+    asq__counter_add(&s->calls, 1);
+    asq__histogram_add(&s->queue, queue_ns);
+    asq__histogram_add(&s->run, run_ns);
 }
 
-/* Counts times of one series. Runs that ended one after the other mostly have theirs in one bucket,
- * to which they are added at once. */
-static void commit_part(struct asq__series *s, const int64_t *ended_ns, const int64_t *end,
-                        int64_t now_ns)
+/* A part of the runs of a commit. */
+struct part {
+    struct asq__series *series;
+    const struct asq__timed_run *run, *end;
+};
+
+static struct part part_of(const struct asq__timed *t, size_t i)
 {
-    while (ended_ns < end) {
-        uint64_t ns = waited_ns(*ended_ns, now_ns), sum_ns = 0, same = 0;
-        unsigned bucket = asq__histogram_bucket(ns);
-        uint64_t lower = bucket ? asq__histogram_upper(bucket - 1) : 0;
-        uint64_t width = asq__histogram_upper(bucket) - lower;
-        do {
-            same++;
-            sum_ns += ns;
-            ns = ++ended_ns < end ? waited_ns(*ended_ns, now_ns) : lower;
-        } while (ns - lower - 1 < width);
-        asq__histogram_add_many(&s->commit, bucket, same, sum_ns);
+    const struct asq__timed_part *p = &t->parts[i];
+    size_t end = i + 1 < t->nparts ? p[1].first : t->n;
+    return (struct part){ p->series, t->runs + p->first, t->runs + end };
+}
+
+/* Values of one bucket, which are added to the histogram together: runs that ended one after the
+ * other mostly have the same. */
+struct alike {
+    struct asq__histogram *to;
+    unsigned bucket;
+    uint64_t lower, width; /* of the bucket: above the one, at most as much */
+    uint64_t n, sum_ns;
+};
+
+static void alike_end(struct alike *a)
+{
+    if (a->n)
+        asq__histogram_add_many(a->to, a->bucket, a->n, a->sum_ns);
+    a->n = a->sum_ns = 0;
+}
+
+/* Goes on with the bucket of a value. */
+static void alike_begin(struct alike *a, uint64_t ns)
+{
+    alike_end(a);
+    a->bucket = asq__histogram_bucket(ns);
+    a->lower = a->bucket ? asq__histogram_upper(a->bucket - 1) : 0;
+    a->width = asq__histogram_upper(a->bucket) - a->lower;
+}
+
+static inline void alike_add(struct alike *a, int64_t ns)
+{
+    uint64_t value = ns > 0 ? (uint64_t) ns : 0;
+    if (value - a->lower - 1 >= a->width)
+        alike_begin(a, value);
+    a->n++;
+    a->sum_ns += value;
+}
+
+void asq__series_runs(const struct asq__timed *t)
+{
+    for (size_t i = 0; i < t->nparts; i++) {
+        struct part p = part_of(t, i);
+        struct alike queue = { .to = &p.series->queue };
+        uint64_t n = 0;
+        for (; p.run < p.end; p.run++) {
+            if (p.run->run_ns < 0)
+                continue;
+            n++;
+            alike_add(&queue, p.run->queue_ns);
+            asq__histogram_add(&p.series->run, p.run->run_ns);
+        }
+        alike_end(&queue);
+        asq__counter_add(&p.series->calls, n);
     }
 }
 
 void asq__series_commit(const struct asq__timed *t, int64_t now_ns)
 {
     for (size_t i = 0; i < t->nparts; i++) {
-        size_t end = i + 1 < t->nparts ? t->parts[i + 1].first : t->n;
-        commit_part(t->parts[i].series, t->ended_ns + t->parts[i].first, t->ended_ns + end, now_ns);
+        struct part p = part_of(t, i);
+        struct alike commit = { .to = &p.series->commit };
+        for (; p.run < p.end; p.run++)
+            alike_add(&commit, now_ns - p.run->ended_ns);
+        alike_end(&commit);
     }
 }
 

@@ -45,9 +45,15 @@ struct asq__series {
     struct asq__histogram commit; /* from its end to the acknowledgement by Redis */
 };
 
-/* Ended runs of a commit whose times to the acknowledgement are measured; zero: none. */
+/* Times of a run that has ended. */
+struct asq__timed_run {
+    int64_t ended_ns;
+    int64_t queue_ns, run_ns; /* as in asq__series */
+};
+
+/* Ended runs of a commit, which are counted together: that costs half; zero: none. */
 struct asq__timed {
-    int64_t *ended_ns; /* of each run */
+    struct asq__timed_run *runs;
     size_t n, room;
     /* Runs of one series that follow each other, by the first of them. */
     struct asq__timed_part {
@@ -92,12 +98,17 @@ void asq__series_fail(struct asq__series *s, int code);
 /* Makes room for a run of a series. False: no memory. */
 bool asq__timed_reserve(struct asq__timed *t, struct asq__series *s);
 /* Adds a run to be measured; without memory it is not. */
-static inline void asq__timed_add(struct asq__timed *t, struct asq__series *s, int64_t ended_ns)
+static inline void asq__timed_add(struct asq__timed *t, struct asq__series *s,
+                                  struct asq__timed_run run)
 {
     if ((s == t->last && t->n < t->room) || asq__timed_reserve(t, s))
-        t->ended_ns[t->n++] = ended_ns;
+        t->runs[t->n++] = run;
 }
 void asq__timed_release(struct asq__timed *t);
+/* Counts a run with its times in the queue and of running. */
+void asq__series_run(struct asq__series *s, int64_t queue_ns, int64_t run_ns);
+/* Counts all runs so, except those whose run_ns is negative: they are counted already. */
+void asq__series_runs(const struct asq__timed *t);
 /* Counts the times of runs until their commit was acknowledged. */
 void asq__series_commit(const struct asq__timed *t, int64_t now_ns);
 /* Forgets what a process says of itself that has ended. */

@@ -125,7 +125,7 @@ static void end_task(struct asq__task *task)
     struct asq__run *run = ASQ__CONTAINER(task, struct asq__run, task);
     bool through = run->stage == ASQ__RUN_INLINE && asq__process_is_quiet(run->w);
     if (run->times.series)
-        run->times.ended_ns = through ? asq__quick_ns(&run->w->clock) : asq__now_ns();
+        run->times.ended_ns = through ? asq__quick_end_ns(&run->w->clock) : asq__now_ns();
     asq__spans_enter(run, ASQ__PHASE_COMMIT);
     /* Until its outcome is committed the process may still die of it. */
     if (run->slot && run->slot->ticket == run->ticket)

@@ -51,6 +51,7 @@ struct asq__run_times {
     int64_t parked_at_ns;       /* of its last wait */
     int64_t parked_ns;          /* of all its waits */
     struct asq__series *series; /* of its method; NULL: nothing is measured */
+    bool counted;               /* else its commit does it */
 };
 
 struct asq__run {
