@@ -27,6 +27,7 @@
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/fd.h"
+#include "value/options.h"
 #include "worker/metrics.h"
 #include "worker/process.h"
 #include "worker/supervisor.h"
@@ -280,19 +281,16 @@ int asq_open(const char *text, const asq_options *given, asq **ret, char *err, s
         return asq__err(err, errlen, ASQ_EINVAL, "asq_open: ret_h is NULL");
     asq_options options = ASQ_OPTIONS_INIT;
     struct asq__url url;
-    if (given) {
-        if (given->size == 0 || given->size > sizeof options)
-            return asq__err(err, errlen, ASQ_EVERSION,
-                            "asq_options has %zu bytes, %zu are known; set it up with "
-                            "ASQ_OPTIONS_INIT",
-                            given->size, sizeof options);
-        memcpy(&options, given, given->size);
-    }
+    char why[300];
+    int rc =
+        asq__options_take(&options, sizeof options, given, "ASQ_OPTIONS_INIT", why, sizeof why);
+    if (rc < 0)
+        return asq__err(err, errlen, rc, "asq_open: %s", why);
     if (!text)
         text = secure_getenv("ASQUEUE_URL");
     if (!text || !*text)
         text = "child:";
-    int rc = asq__url_parse(text, &url, err, errlen);
+    rc = asq__url_parse(text, &url, err, errlen);
     if (rc < 0)
         return rc;
     const char *ns = options.ns ? options.ns : url.ns && *url.ns ? url.ns : "default";

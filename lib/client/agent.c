@@ -15,6 +15,7 @@
 #include "value/expiry.h"
 #include "value/hash.h"
 #include "value/msg.h"
+#include "value/options.h"
 #include "value/random.h"
 #include "value/value.h"
 
@@ -281,14 +282,7 @@ int asq_create_with(asq *h, const char *class_name, const asq_create_options *gi
         asq_value_free(args);
         return asq__null(h, "asq_create_with");
     }
-    int rc = 0;
-    if (given && (given->size == 0 || given->size > sizeof o))
-        rc = asq__err(why, sizeof why, ASQ_EINVAL,
-                      "the size of its options is %zu; ASQ_CREATE_OPTIONS_INIT sets it, to at most "
-                      "%zu",
-                      given->size, sizeof o);
-    else if (given)
-        memcpy(&o, given, given->size);
+    int rc = asq__options_take(&o, sizeof o, given, "ASQ_CREATE_OPTIONS_INIT", why, sizeof why);
     if (rc == 0)
         rc = asq__expiry_check(o.ttl_ms, o.expires_ms, why, sizeof why);
     if (rc < 0) {

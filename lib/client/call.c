@@ -21,6 +21,7 @@
 #include "value/error.h"
 #include "value/hash.h"
 #include "value/msg.h"
+#include "value/options.h"
 #include "value/random.h"
 #include "value/trace.h"
 #include "value/value.h"
@@ -295,20 +296,13 @@ int asq__call_job(asq *h, const struct asq__job *job, asq_result **ret)
 
 /* ---- public ---- */
 
-/* Copies the options of a program built with this header or an older one; missing fields are
- * zero. */
 static int take_options(const asq_call_options *given, asq_call_options *ret, char *err,
                         size_t errlen)
 {
     *ret = (asq_call_options) ASQ_CALL_OPTIONS_INIT;
-    if (!given)
-        return 0;
-    if (given->size == 0 || given->size > sizeof *ret)
-        return asq__err(
-            err, errlen, ASQ_EINVAL,
-            "the size of its options is %zu; ASQ_CALL_OPTIONS_INIT sets it, to at most %zu",
-            given->size, sizeof *ret);
-    memcpy(ret, given, given->size);
+    int rc = asq__options_take(ret, sizeof *ret, given, "ASQ_CALL_OPTIONS_INIT", err, errlen);
+    if (rc < 0)
+        return rc;
     if (ret->deadline_ms < 0)
         return asq__err(err, errlen, ASQ_EDEADLINE, "its deadline has passed");
     if (ret->delay_ms < 0)

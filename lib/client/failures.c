@@ -18,6 +18,7 @@
 #include "redis/keys.h"
 #include "redis/redis.h"
 #include "value/error.h"
+#include "value/options.h"
 #include "value/value.h"
 
 enum { LIMIT = 100 };
@@ -153,19 +154,16 @@ static int list_failures(asq *h, const asq_failures_options *wanted, asq_value *
 
 int asq_failures(asq *h, const asq_failures_options *options, asq_value **ret)
 {
+    char why[300];
     asq_failures_options wanted = ASQ_FAILURES_OPTIONS_INIT;
     if (!h || !ret)
         return asq__null(h, "asq_failures");
-    if (options) {
-        if (options->size == 0 || options->size > sizeof wanted)
-            return asq__fail(h, ASQ_EVERSION,
-                             "asq_failures_options has %zu bytes, %zu are known; set it up with "
-                             "ASQ_FAILURES_OPTIONS_INIT",
-                             options->size, sizeof wanted);
-        memcpy(&wanted, options, options->size);
-    }
+    int rc = asq__options_take(&wanted, sizeof wanted, options, "ASQ_FAILURES_OPTIONS_INIT", why,
+                               sizeof why);
+    if (rc < 0)
+        return asq__fail(h, rc, "asq_failures: %s", why);
     if (wanted.since_ms < 0)
         return asq__fail(h, ASQ_EINVAL, "asq_failures: since_ms is below 0");
-    int rc = asq__admin_begin(h, "asq_failures");
+    rc = asq__admin_begin(h, "asq_failures");
     return rc < 0 ? rc : asq__admin_end(h, list_failures(h, &wanted, ret));
 }

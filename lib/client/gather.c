@@ -22,6 +22,7 @@
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/list.h"
+#include "value/options.h"
 
 enum { DEFAULT_LIMIT = 64, DELETIONS_LIMIT = 1024 };
 
@@ -219,15 +220,11 @@ struct each {
 
 static int take_options(asq *h, const asq_each_options *given, asq_each_options *ret)
 {
+    char why[300];
     *ret = (asq_each_options) ASQ_EACH_OPTIONS_INIT;
-    if (given && (given->size == 0 || given->size > sizeof *ret))
-        return asq__fail(
-            h, ASQ_EINVAL,
-            "asq_call_each: the size of its options is %zu; ASQ_EACH_OPTIONS_INIT sets "
-            "it, to at most %zu",
-            given->size, sizeof *ret);
-    if (given)
-        memcpy(ret, given, given->size);
+    int rc = asq__options_take(ret, sizeof *ret, given, "ASQ_EACH_OPTIONS_INIT", why, sizeof why);
+    if (rc < 0)
+        return asq__fail(h, rc, "asq_call_each: %s", why);
     if (ret->call && ret->call->no_result)
         return asq__fail(h, ASQ_EINVAL,
                          "asq_call_each: calls without a result cannot be waited for");
@@ -420,15 +417,11 @@ out:
 
 static int take_delete_options(asq *h, const asq_delete_options *given, asq_delete_options *ret)
 {
+    char why[300];
     *ret = (asq_delete_options) ASQ_DELETE_OPTIONS_INIT;
-    if (given && (given->size == 0 || given->size > sizeof *ret))
-        return asq__fail(
-            h, ASQ_EINVAL,
-            "asq_delete_many: the size of its options is %zu; ASQ_DELETE_OPTIONS_INIT sets "
-            "it, to at most %zu",
-            given->size, sizeof *ret);
-    if (given)
-        memcpy(ret, given, given->size);
+    int rc = asq__options_take(ret, sizeof *ret, given, "ASQ_DELETE_OPTIONS_INIT", why, sizeof why);
+    if (rc < 0)
+        return asq__fail(h, rc, "asq_delete_many: %s", why);
     if (!ret->limit)
         ret->limit = DELETIONS_LIMIT;
     if (!ret->timeout_ms)

@@ -10,6 +10,7 @@
 #include "client/handle.h"
 #include "client/remote.h"
 #include "value/msg.h"
+#include "value/options.h"
 #include "value/timer_spec.h"
 #include "value/value.h"
 
@@ -31,16 +32,12 @@ static int ask(asq_agent *a, Asqueue__JobKind kind, const char *name, const asq_
     return rc;
 }
 
-/* Copies a timer of a program built with this header or an older one; missing fields are zero. */
 static int take_timer(asq *h, const asq_timer *given, asq_timer *ret)
 {
+    char why[300];
     *ret = (asq_timer) ASQ_TIMER_INIT;
-    if (given->size == 0 || given->size > sizeof *ret)
-        return asq__fail(h, ASQ_EINVAL,
-                         "the size of the timer is %zu; ASQ_TIMER_INIT sets it, to at most %zu",
-                         given->size, sizeof *ret);
-    memcpy(ret, given, given->size);
-    return 0;
+    int rc = asq__options_take(ret, sizeof *ret, given, "ASQ_TIMER_INIT", why, sizeof why);
+    return rc < 0 ? asq__fail(h, rc, "asq_schedule: %s", why) : 0;
 }
 
 int asq_schedulev(asq_agent *agent, const char *name, const asq_timer *given, const char *method,

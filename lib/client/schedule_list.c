@@ -27,6 +27,7 @@
 #include "value/expiry.h"
 #include "value/grow.h"
 #include "value/hash.h"
+#include "value/options.h"
 #include "value/value.h"
 
 /* A round reads ROUND members of `timers` at most, or LEAST of each partition if that is more. */
@@ -448,21 +449,17 @@ static int list_page(asq *h, struct walk *w, char ret_next[ASQ_CURSOR_SIZE])
     return 0;
 }
 
-/* Copies the options of a program built with this header or an older one. */
 static int take_options(asq *h, const asq_schedules_options *given, asq_schedules_options *ret)
 {
     char why[300];
     *ret = (asq_schedules_options) ASQ_SCHEDULES_OPTIONS_INIT;
-    if (given && (given->size == 0 || given->size > sizeof *ret))
-        return asq__fail(h, ASQ_EVERSION,
-                         "asq_schedules_options has %zu bytes, %zu are known; set it up with "
-                         "ASQ_SCHEDULES_OPTIONS_INIT",
-                         given->size, sizeof *ret);
-    if (given)
-        memcpy(ret, given, given->size);
+    int rc =
+        asq__options_take(ret, sizeof *ret, given, "ASQ_SCHEDULES_OPTIONS_INIT", why, sizeof why);
+    if (rc < 0)
+        return asq__fail(h, rc, "asq_schedules: %s", why);
     ret->limit = ret->limit ? ret->limit : PAGE;
     ret->timeout_ms = ret->timeout_ms ? ret->timeout_ms : PAGE_MS;
-    int rc = ret->agent_id ? asq__check_id(ret->agent_id, why, sizeof why) : 0;
+    rc = ret->agent_id ? asq__check_id(ret->agent_id, why, sizeof why) : 0;
     return rc < 0 ? asq__fail(h, rc, "%s", why) : 0;
 }
 

@@ -12,6 +12,7 @@
 #include "client/own_stats.h"
 #include "client/stats_read.h"
 #include "client/stats_value.h"
+#include "value/options.h"
 
 enum { DEFAULT_LAST_MS = 60000, LAST_MAX_MS = 86400000 };
 
@@ -158,17 +159,14 @@ static int own_stats(asq *h, const asq_stats_options *wanted, asq_value **ret)
 
 int asq_stats(asq *h, const asq_stats_options *options, asq_value **ret)
 {
+    char why[300];
     asq_stats_options wanted = ASQ_STATS_OPTIONS_INIT;
     if (!h || !ret)
         return asq__null(h, "asq_stats");
-    if (options) {
-        if (options->size == 0 || options->size > sizeof wanted)
-            return asq__fail(h, ASQ_EVERSION,
-                             "asq_stats_options has %zu bytes, %zu are known; set it up with "
-                             "ASQ_STATS_OPTIONS_INIT",
-                             options->size, sizeof wanted);
-        memcpy(&wanted, options, options->size);
-    }
+    int rc = asq__options_take(&wanted, sizeof wanted, options, "ASQ_STATS_OPTIONS_INIT", why,
+                               sizeof why);
+    if (rc < 0)
+        return asq__fail(h, rc, "asq_stats: %s", why);
     if (wanted.own)
         return own_stats(h, &wanted, ret);
     if (wanted.last_ms < 0 || wanted.last_ms > LAST_MAX_MS)
@@ -177,7 +175,7 @@ int asq_stats(asq *h, const asq_stats_options *options, asq_value **ret)
                                     .method = wanted.method,
                                     .points = wanted.points,
                                     .last_ms = wanted.last_ms ? wanted.last_ms : DEFAULT_LAST_MS };
-    int rc = asq__admin_begin(h, "asq_stats");
+    rc = asq__admin_begin(h, "asq_stats");
     if (rc < 0)
         return rc;
     rc = asq__stats_span_read(h, &span);

@@ -22,6 +22,7 @@
 #include "value/buf.h"
 #include "value/error.h"
 #include "value/fd.h"
+#include "value/options.h"
 #include "value/random.h"
 #include "value/value.h"
 #include "worker/metrics.h"
@@ -186,14 +187,11 @@ int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *er
     if (!ret)
         return asq__err(err, errlen, ASQ_EINVAL, "asq_worker_new: ret_worker is NULL");
     asq_worker_options given = ASQ_WORKER_OPTIONS_INIT;
-    if (options) {
-        if (options->size == 0 || options->size > sizeof given)
-            return asq__err(err, errlen, ASQ_EVERSION,
-                            "asq_worker_options has %zu bytes, %zu are known; set it "
-                            "up with ASQ_WORKER_OPTIONS_INIT",
-                            options->size, sizeof given);
-        memcpy(&given, options, options->size);
-    }
+    char why[300];
+    int rc = asq__options_take(&given, sizeof given, options, "ASQ_WORKER_OPTIONS_INIT", why,
+                               sizeof why);
+    if (rc < 0)
+        return asq__err(err, errlen, rc, "asq_worker_new: %s", why);
     asq_worker *w = calloc(1, sizeof *w);
     if (!w)
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
@@ -203,7 +201,7 @@ int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *er
     w->options = given;
     complete(&w->options);
     const char *url = given.url ? given.url : secure_getenv("ASQUEUE_URL");
-    int rc = asq__registry_init(&w->registry);
+    rc = asq__registry_init(&w->registry);
     if (rc < 0)
         asq__err(err, errlen, rc, "out of memory");
     if (rc == 0)

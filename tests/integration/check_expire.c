@@ -182,7 +182,7 @@ START_TEST(an_expiry_that_makes_no_sense_is_refused)
     options.size = 0;
     ck_assert_code(asq_create_with(H, "Counter", &options, NULL, &a), ASQ_EINVAL);
     options.size = sizeof options + 1;
-    ck_assert_code(asq_create_with(H, "Counter", &options, NULL, &a), ASQ_EINVAL);
+    ck_assert_code(asq_create_with(H, "Counter", &options, NULL, &a), ASQ_EVERSION);
     ok(asq_create_with(H, "Counter", NULL, NULL, &a));
     ok(asq_delete(a, sup_limit_ms()));
     asq_agent_free(a);
