@@ -62,6 +62,7 @@ fail() { # WHAT [FILE...]: fails the test, and prints the ends of the files
         echo "FAILED: $1"
         shift
         for file; do
+            [ -e "$file" ] || continue
             echo "---- ${file##*/}"
             tail -n 40 "$file"
         done
@@ -78,7 +79,7 @@ wait_until() { # WHAT COMMAND...
     said_to=3
     until "$@" 3>&1 >/dev/null 2>&1; do
         tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || { said_to=1; fail "not within $limit_s s: $what" "$tmp"/*.log; }
+        [ "$tries" -gt 0 ] || { said_to=1; fail "not within $limit_s s: $what" "$out" "$err" "$tmp"/*.log; }
         sleep 0.05
     done
     said_to=1
