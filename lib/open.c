@@ -27,7 +27,7 @@
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/fd.h"
-#include "value/options.h"
+#include "value/sized_options.h"
 #include "worker/metrics.h"
 #include "worker/process.h"
 #include "worker/supervisor.h"
@@ -282,8 +282,8 @@ int asq_open(const char *text, const asq_options *given, asq **ret, char *err, s
     asq_options options = ASQ_OPTIONS_INIT;
     struct asq__url url;
     char why[300];
-    int rc =
-        asq__options_take(&options, sizeof options, given, "ASQ_OPTIONS_INIT", why, sizeof why);
+    int rc = asq__sized_options_take(&options, sizeof options, given, "ASQ_OPTIONS_INIT", why,
+                                     sizeof why);
     if (rc < 0)
         return asq__err(err, errlen, rc, "asq_open: %s", why);
     if (!text)

@@ -15,8 +15,8 @@
 #include "value/expiry.h"
 #include "value/hash.h"
 #include "value/msg.h"
-#include "value/options.h"
 #include "value/random.h"
+#include "value/sized_options.h"
 #include "value/value.h"
 
 /* ---- proxies ---- */
@@ -282,7 +282,8 @@ int asq_create_with(asq *h, const char *class_name, const asq_create_options *gi
         asq_value_free(args);
         return asq__null(h, "asq_create_with");
     }
-    int rc = asq__options_take(&o, sizeof o, given, "ASQ_CREATE_OPTIONS_INIT", why, sizeof why);
+    int rc =
+        asq__sized_options_take(&o, sizeof o, given, "ASQ_CREATE_OPTIONS_INIT", why, sizeof why);
     if (rc == 0)
         rc = asq__expiry_check(o.ttl_ms, o.expires_ms, why, sizeof why);
     if (rc < 0) {

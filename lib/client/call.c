@@ -21,8 +21,8 @@
 #include "value/error.h"
 #include "value/hash.h"
 #include "value/msg.h"
-#include "value/options.h"
 #include "value/random.h"
+#include "value/sized_options.h"
 #include "value/trace.h"
 #include "value/value.h"
 
@@ -300,7 +300,7 @@ static int take_options(const asq_call_options *given, asq_call_options *ret, ch
                         size_t errlen)
 {
     *ret = (asq_call_options) ASQ_CALL_OPTIONS_INIT;
-    int rc = asq__options_take(ret, sizeof *ret, given, "ASQ_CALL_OPTIONS_INIT", err, errlen);
+    int rc = asq__sized_options_take(ret, sizeof *ret, given, "ASQ_CALL_OPTIONS_INIT", err, errlen);
     if (rc < 0)
         return rc;
     if (ret->deadline_ms < 0)

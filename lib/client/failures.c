@@ -18,7 +18,7 @@
 #include "redis/keys.h"
 #include "redis/redis.h"
 #include "value/error.h"
-#include "value/options.h"
+#include "value/sized_options.h"
 #include "value/value.h"
 
 enum { LIMIT = 100 };
@@ -158,8 +158,8 @@ int asq_failures(asq *h, const asq_failures_options *options, asq_value **ret)
     asq_failures_options wanted = ASQ_FAILURES_OPTIONS_INIT;
     if (!h || !ret)
         return asq__null(h, "asq_failures");
-    int rc = asq__options_take(&wanted, sizeof wanted, options, "ASQ_FAILURES_OPTIONS_INIT", why,
-                               sizeof why);
+    int rc = asq__sized_options_take(&wanted, sizeof wanted, options, "ASQ_FAILURES_OPTIONS_INIT",
+                                     why, sizeof why);
     if (rc < 0)
         return asq__fail(h, rc, "asq_failures: %s", why);
     if (wanted.since_ms < 0)

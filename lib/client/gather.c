@@ -22,7 +22,7 @@
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/list.h"
-#include "value/options.h"
+#include "value/sized_options.h"
 
 enum { DEFAULT_LIMIT = 64, DELETIONS_LIMIT = 1024 };
 
@@ -222,7 +222,8 @@ static int take_options(asq *h, const asq_each_options *given, asq_each_options 
 {
     char why[300];
     *ret = (asq_each_options) ASQ_EACH_OPTIONS_INIT;
-    int rc = asq__options_take(ret, sizeof *ret, given, "ASQ_EACH_OPTIONS_INIT", why, sizeof why);
+    int rc =
+        asq__sized_options_take(ret, sizeof *ret, given, "ASQ_EACH_OPTIONS_INIT", why, sizeof why);
     if (rc < 0)
         return asq__fail(h, rc, "asq_call_each: %s", why);
     if (ret->call && ret->call->no_result)
@@ -419,7 +420,8 @@ static int take_delete_options(asq *h, const asq_delete_options *given, asq_dele
 {
     char why[300];
     *ret = (asq_delete_options) ASQ_DELETE_OPTIONS_INIT;
-    int rc = asq__options_take(ret, sizeof *ret, given, "ASQ_DELETE_OPTIONS_INIT", why, sizeof why);
+    int rc = asq__sized_options_take(ret, sizeof *ret, given, "ASQ_DELETE_OPTIONS_INIT", why,
+                                     sizeof why);
     if (rc < 0)
         return asq__fail(h, rc, "asq_delete_many: %s", why);
     if (!ret->limit)

@@ -10,7 +10,7 @@
 #include "client/handle.h"
 #include "client/remote.h"
 #include "value/msg.h"
-#include "value/options.h"
+#include "value/sized_options.h"
 #include "value/timer_spec.h"
 #include "value/value.h"
 
@@ -36,7 +36,7 @@ static int take_timer(asq *h, const asq_timer *given, asq_timer *ret)
 {
     char why[300];
     *ret = (asq_timer) ASQ_TIMER_INIT;
-    int rc = asq__options_take(ret, sizeof *ret, given, "ASQ_TIMER_INIT", why, sizeof why);
+    int rc = asq__sized_options_take(ret, sizeof *ret, given, "ASQ_TIMER_INIT", why, sizeof why);
     return rc < 0 ? asq__fail(h, rc, "asq_schedule: %s", why) : 0;
 }
 

@@ -27,7 +27,7 @@
 #include "value/expiry.h"
 #include "value/grow.h"
 #include "value/hash.h"
-#include "value/options.h"
+#include "value/sized_options.h"
 #include "value/value.h"
 
 /* A round reads ROUND members of `timers` at most, or LEAST of each partition if that is more. */
@@ -453,8 +453,8 @@ static int take_options(asq *h, const asq_schedules_options *given, asq_schedule
 {
     char why[300];
     *ret = (asq_schedules_options) ASQ_SCHEDULES_OPTIONS_INIT;
-    int rc =
-        asq__options_take(ret, sizeof *ret, given, "ASQ_SCHEDULES_OPTIONS_INIT", why, sizeof why);
+    int rc = asq__sized_options_take(ret, sizeof *ret, given, "ASQ_SCHEDULES_OPTIONS_INIT", why,
+                                     sizeof why);
     if (rc < 0)
         return asq__fail(h, rc, "asq_schedules: %s", why);
     ret->limit = ret->limit ? ret->limit : PAGE;

@@ -12,7 +12,7 @@
 #include "client/own_stats.h"
 #include "client/stats_read.h"
 #include "client/stats_value.h"
-#include "value/options.h"
+#include "value/sized_options.h"
 
 enum { DEFAULT_LAST_MS = 60000, LAST_MAX_MS = 86400000 };
 
@@ -163,8 +163,8 @@ int asq_stats(asq *h, const asq_stats_options *options, asq_value **ret)
     asq_stats_options wanted = ASQ_STATS_OPTIONS_INIT;
     if (!h || !ret)
         return asq__null(h, "asq_stats");
-    int rc = asq__options_take(&wanted, sizeof wanted, options, "ASQ_STATS_OPTIONS_INIT", why,
-                               sizeof why);
+    int rc = asq__sized_options_take(&wanted, sizeof wanted, options, "ASQ_STATS_OPTIONS_INIT", why,
+                                     sizeof why);
     if (rc < 0)
         return asq__fail(h, rc, "asq_stats: %s", why);
     if (wanted.own)

@@ -58,7 +58,6 @@
 #include "worker/entries.h"
 #include "worker/exec/run.h"
 #include "worker/failures.h"
-#include "worker/measure.h"
 #include "worker/needs.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -363,7 +362,7 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         e->result_bytes += piece->frame.len - before;
         c->calls++;
         if (run && run->times.series)
-            asq__measure_add(&c->timed, run);
+            asq__run_add_times(&c->timed, run);
         if (run && run->span)
             add_span(c, run, error);
         ok = !piece->frame.error;

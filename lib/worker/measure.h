@@ -41,19 +41,6 @@ static inline void asq__measure_end(struct asq__run *run, int code, bool commits
         asq__wcall_job(c)->delay_ms)
         asq__measure_end_rare(run, code);
 }
-/* Adds a measured run to those that are counted with a commit. */
-static inline void asq__measure_add(struct asq__timed *t, const struct asq__run *run)
-{
-    const struct asq__run_times *times = &run->times;
-    int64_t began_ns = asq__run_began_ns(run), run_ns = times->ended_ns - began_ns;
-    asq__timed_add(
-        t, times->series,
-        (struct asq__timed_run){ .ended_ns = times->ended_ns,
-                                 .queue_ns = began_ns - run->active.call->entry->made_ms * 1000000,
-                                 .run_ns = times->counted ? -1
-                                           : run_ns > 0   ? run_ns
-                                                          : 0 });
-}
 /* Counts a call that has failed without a run. cls NULL: unknown. */
 void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class *cls, int code);
 /* Counts the time that the runs of a commit have waited for its acknowledgement. */

@@ -22,8 +22,8 @@
 #include "value/buf.h"
 #include "value/error.h"
 #include "value/fd.h"
-#include "value/options.h"
 #include "value/random.h"
+#include "value/sized_options.h"
 #include "value/value.h"
 #include "worker/metrics.h"
 #include "worker/process.h"
@@ -188,8 +188,8 @@ int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *er
         return asq__err(err, errlen, ASQ_EINVAL, "asq_worker_new: ret_worker is NULL");
     asq_worker_options given = ASQ_WORKER_OPTIONS_INIT;
     char why[300];
-    int rc = asq__options_take(&given, sizeof given, options, "ASQ_WORKER_OPTIONS_INIT", why,
-                               sizeof why);
+    int rc = asq__sized_options_take(&given, sizeof given, options, "ASQ_WORKER_OPTIONS_INIT", why,
+                                     sizeof why);
     if (rc < 0)
         return asq__err(err, errlen, rc, "asq_worker_new: %s", why);
     asq_worker *w = calloc(1, sizeof *w);

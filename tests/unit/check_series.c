@@ -124,7 +124,7 @@ struct expected {
     struct asq__histogram queue, run, commit;
 };
 
-/* Returns a duration like the one before, or rarely quite another one, and then an upper bound of a bucket. */
+/* Returns a duration like the one before, or rarely an upper bound of any bucket. */
 static int64_t next_duration(int64_t before)
 {
     if (lrand48() % 8)

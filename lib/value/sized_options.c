@@ -1,15 +1,15 @@
 /*
- * options.c: see options.h.
+ * sized_options.c: see sized_options.h.
  */
-#include "value/options.h"
+#include "value/sized_options.h"
 
 #include <string.h>
 
 #include "asqueue.h"
 #include "value/error.h"
 
-int asq__options_take(void *ret, size_t known, const void *given, const char *init, char *err,
-                      size_t errlen)
+int asq__sized_options_take(void *ret, size_t known, const void *given, const char *init, char *err,
+                            size_t errlen)
 {
     size_t size;
     if (!given)
