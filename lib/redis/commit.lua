@@ -8,6 +8,7 @@
 -- of its keys; then for each section:
 --   token, seq          the lease must hold this token, and seq - 1
 --   needs               '=' and the classes that the partition needs, for the lease; '': unchanged
+--   flush               number of the flush of emitted values that must be there, see emit.lua; 0: none
 --   sets, n             n is the number of snapshots: id, snapshot, id, snapshot, …
 --   dels, id …          agents that ended
 --   results, then for each: mode ('1' the only frame of its batch, 'f' the first of several, 'a' a
@@ -41,7 +42,8 @@
 -- Answer: for each section 1 (2: the stream of dead letters took no more entries, because the
 -- highest id was in use, and is NAME:aside now; 3: dead letters were dropped because of their
 -- size; 4: failures was of a wrong type or took no more entries, and is NAME:aside now; 5: failures
--- were not kept), or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'ERR text'.
+-- were not kept), or 'FENCED' (another token), 'SEQ n' (the lease holds n), 'EARLY' (the flush is
+-- still to come), 'ERR text'.
 --
 -- A section takes effect as a whole or not at all, although Redis does not roll back. The first
 -- write is the lease's seq. Redis refuses this write if memory is full, or for another reason that
@@ -322,8 +324,8 @@ end
 
 for section = 1, tonumber(ARGV[1]) or 1 do
     local lease, agents, jobs, attempts, dead = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
-    local token, seq, needs = ARGV[a], ARGV[a + 1], ARGV[a + 2]
-    a = a + 3
+    local token, seq, needs, flush = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+    a = a + 4
     local sets, sets_at = tonumber(ARGV[a]), a + 1
     a = sets_at + 2 * sets
     local dels, dels_at = skip()
@@ -359,6 +361,8 @@ for section = 1, tonumber(ARGV[1]) or 1 do
         verdict = 'FENCED'
     elseif tonumber(held[2] or '0') ~= tonumber(seq) - 1 then
         verdict = 'SEQ ' .. (held[2] or '0')
+    elseif flush ~= '0' and (tonumber(redis.call('HGET', lease, 'flush') or '') or 0) < tonumber(flush) then
+        verdict = 'EARLY'
     else
         local begun
         if needs == '' then

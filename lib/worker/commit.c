@@ -356,8 +356,10 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         else
             asq__result_put(call->index, run->effect.value.data, run->effect.value.len,
                             &piece->frame);
-        if (run && run->emitted)
+        if (run && run->emitted) {
             asq__results_put_emitted(call->index, run->emit_run, run->emitted, &piece->frame);
+            c->emits = true;
+        }
         c->bytes += piece->frame.len - before;
         e->result_bytes += piece->frame.len - before;
         c->calls++;

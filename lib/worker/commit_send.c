@@ -40,6 +40,7 @@
 #include "worker/core/commit_set.h"
 #include "worker/core/entry.h"
 #include "worker/core/stream_id.h"
+#include "worker/emits.h"
 #include "worker/failures.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
@@ -247,6 +248,8 @@ static void section_answered(const struct section *s, const redisReply *reply)
         asq__refused_blame(p, c, c->seq, reply->str);
         return;
     }
+    /* No answer; a commit before it was refused (SEQ); or values that its calls have emitted are
+     * still missing (EARLY): these are sent again first, see asq__emits_send(). */
     asq__commit_recover_later(p);
 }
 
@@ -456,6 +459,14 @@ static void put_timers(struct asq__cmd *cmd, const struct asq__commit *c)
     }
 }
 
+/* Puts the flush of emitted values that Redis must have before the results of this commit. */
+static void put_emit_flush(struct asq__cmd *cmd, struct asq__commit *c)
+{
+    if (c->emits && !c->emit_flush)
+        c->emit_flush = c->part->emit_number;
+    asq__cmd_number(cmd, asq__emits_missing(c->part, c->emit_flush));
+}
+
 static void put_section(struct asq__cmd *cmd, struct asq__commit *c)
 {
     const struct asq__partition *p = c->part;
@@ -463,6 +474,7 @@ static void put_section(struct asq__cmd *cmd, struct asq__commit *c)
     asq__cmd_puts(cmd, p->token);
     asq__cmd_number(cmd, c->seq);
     put_needs(cmd, c);
+    put_emit_flush(cmd, c);
     for (size_t i = 0; i < c->nsets; i++)
         dels += !c->sets[i].snapshot;
     asq__cmd_number(cmd, c->nsets - dels);
@@ -635,7 +647,7 @@ static struct asq__commit *next_to_send(struct asq__partition *p)
             continue;
         if (c->bytes > asq__redis_max_string(p->w->redis) && asq__commit_give_up_large(p, c))
             return NULL;
-        return c;
+        return c->emits && p->emit_now ? NULL : c; /* without memory values have not left yet */
     }
     return NULL;
 }

@@ -10,10 +10,11 @@
  *
  * The id of a chunk is the number of its run and of its first value, so a flush that is sent again,
  * because its answer was lost, adds nothing twice. A run's last chunks leave before the commit of
- * its outcome, on the same connection, also when both are sent again: whoever has the result finds
- * all values that are ever to come. Redis takes flushes in their order alone, so one that it has
- * refused for the moment is not shut out by those behind it. What it refuses for good is missing,
- * and readers see that by the numbers.
+ * its outcome, on the same connection, also when both are sent again; and the commit names the last
+ * flush that is not acknowledged, without which Redis does not take it: whoever has the result
+ * finds all values that are ever to come. Redis takes flushes in their order alone, so one that it
+ * has refused for the moment is not shut out by those behind it. What it refuses for good is
+ * missing, commits wait for it no longer, and readers see that by the numbers.
  *
  * The process may die, or lose the partition, at any point: the next owner has a higher epoch, and
  * with it a higher number for its run, and emit.lua refuses what comes from here with an old token.
@@ -502,7 +503,7 @@ static size_t send_partition(struct asq__partition *p, bool due)
         else
             retry_later(f);
     }
-    p->emit_now = false;
+    p->emit_now &= !asq__list_empty(&p->emits); /* no memory */
     if (asq__list_empty(&p->emits) && !p->emit_retry_ms)
         asq__list_del(&p->emitting);
     return calls;
@@ -566,6 +567,17 @@ void asq__emits_send(struct asq__process *w)
     }
     ev_now_update(w->loop);
     asq__timer_restart(w->loop, &w->emit, (double) (w->emit_next_ms - now) / 1000, 0.);
+}
+
+uint64_t asq__emits_missing(const struct asq__partition *p, uint64_t upto)
+{
+    uint64_t last = 0;
+    ASQ__LIST_EACH (it, &p->emit_flushes) {
+        const struct flush *f = ASQ__CONTAINER(it, struct flush, node);
+        if (f->number <= upto)
+            last = f->number;
+    }
+    return last;
 }
 
 void asq__emits_drop(struct asq__partition *p)

@@ -5,6 +5,7 @@
 #define ASQ_WORKER_EMITS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "asqueue.h"
 
@@ -19,6 +20,9 @@ int asq__nested_emit(asq *h, const void *value, size_t n);
 void asq__emits_end(struct asq__run *run);
 /* Sends what is due, at the end of the iteration and before commits. */
 void asq__emits_send(struct asq__process *w);
+/* Returns the last flush up to number `upto` that Redis has not acknowledged, for commit.lua to
+ * look for; 0: none. A flush that was given up is none, so no commit waits for it. */
+uint64_t asq__emits_missing(const struct asq__partition *p, uint64_t upto);
 /* Drops what a lost partition has not sent. */
 void asq__emits_drop(struct asq__partition *p);
 

@@ -116,9 +116,9 @@ struct asq__partition {
     struct asq__list emit_flushes; /* such values that Redis has not acknowledged, in order */
     /* In process->emitting while it has one or the other to send. */
     struct asq__list emitting;
-    bool emit_now;             /* a run has ended: what it has emitted leaves before its commit */
-    uint64_t emit_number;      /* of the last flush of such values, see emit.lua */
-    int64_t emit_retry_ms;     /* Redis has refused some: when it is tried again; 0: at once */
+    bool emit_now;         /* a run has ended: what it has emitted leaves now, before its commit */
+    uint64_t emit_number;  /* of the last flush of such values, see emit.lua */
+    int64_t emit_retry_ms; /* Redis has refused some: when it is tried again; 0: at once */
     int64_t drain_patience_ms; /* DRAINING: until then only calls of active runs start */
     int64_t drain_deadline_ms;
     /* Lease as last read, under any owner. */

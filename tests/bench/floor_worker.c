@@ -193,8 +193,10 @@ static void put_section(struct worker *w, struct part *p)
 {
     put(w, TOKEN, sizeof TOKEN - 1);
     put_number(w, ++p->seq);
-    if (!lean)
-        put(w, "", 0); /* classes that are needed */
+    if (!lean) {
+        put(w, "", 0);  /* classes that are needed */
+        put(w, "0", 1); /* emitted values */
+    }
     put_sets(w, p);
     if (!lean)
         put(w, "0", 1); /* deleted agents */

@@ -651,6 +651,38 @@ START_TEST(values_do_not_overtake_refused_ones)
 }
 END_TEST
 
+/* Redis does not know the script that comes with the last values of a run. Behind them comes the
+ * commit, or (1) more values before it. */
+START_TEST(a_result_does_not_overtake_refused_values)
+{
+    asq_result *r = begin("run", _i ? "e:1 g j:\"AAAA\" w:1 e:2" : "e:1 g e:2 j:\"AAAA\"");
+    const char *rest = _i ? "\"AAAA\" 1 2 end" : "1 2 \"AAAA\" end";
+
+    expect_next(r, ASQ_NEXT_VALUE, "0");
+    emitter_wait_at_gate();
+    int64_t looks = sup_redis_stat(redis, "commandstats", "cmdstat_hget:", "calls=");
+    char *sha = sup_redis_str(redis, "SCRIPT LOAD %s", asq__script_text(ASQ__SCRIPT_EMIT));
+    sup_proxy_stall(proxy, "}:p:");
+    sup_proxy_spoil(proxy, "AAAA", sha, "0123456789012345678901234567890123456789");
+    touch(gate);
+    sup_wait_until(asq_poll(H, 0) >= 0 && sup_proxy_n_stalled(proxy) == 1);
+    if (_i) {
+        emitter_go(1);
+        sup_wait_until(asq_poll(H, 0) >= 0 && sup_proxy_n_stalled(proxy) == 2);
+    }
+    /* commit.lua has looked for the flush. */
+    sup_wait_until(asq_poll(H, 0) >= 0 &&
+                   (asq_result_done(r) ||
+                    sup_redis_stat(redis, "commandstats", "cmdstat_hget:", "calls=") > looks));
+    ck_assert(!asq_result_done(r));
+    sup_proxy_resume(proxy);
+    expect(r, rest);
+    ck_assert_int_eq(result_int(r), 3);
+    free(sha);
+    asq_result_free(r);
+}
+END_TEST
+
 /* The partition is lost between a step and its record, so a call behind the step never leaves. */
 START_TEST(a_reader_of_a_call_that_cannot_leave_is_told)
 {
@@ -817,6 +849,7 @@ int main(void)
     t = new_case(s, "proxy", set_up_proxy, tear_down_proxy);
     tcase_add_loop_test(t, values_are_sent_again_and_are_there_once, 0, 2);
     tcase_add_test(t, values_do_not_overtake_refused_ones);
+    tcase_add_loop_test(t, a_result_does_not_overtake_refused_values, 0, 2);
     tcase_add_test(t, a_reader_of_a_call_that_cannot_leave_is_told);
     tcase_add_test(t, values_leave_before_the_result_on_any_connection);
     t = new_case(s, "refused", set_up_user, tear_down);

@@ -712,16 +712,16 @@ static char *everything(void)
                          "return all");
 }
 
-/* Runs a commit of one section that would set a record, a result and a mark, remove an entry,
- * add a dead letter, delay a batch, begin, go on with and forget records of steps, and set a
- * timer. */
+/* Runs a commit of one section that needs flush 5 of emitted values, and would set a record, a
+ * result and a mark, remove an entry, add a dead letter, delay a batch, begin, go on with and
+ * forget records of steps, and set a timer. */
 static char *commit(const char *script, const char *token, const char *seq)
 {
     redisReply *r = sup_redis_reply(
         redis,
         "EVAL %s 11 {p}lease {p}agents {p}jobs {p}attempts {p}dead {p}r {p}later {p}later:jobs "
         "{p}s:new {p}s:old {p}s:done "
-        "1 %s %s %s 1 id record 0 1 1 100000 frame 0 1 1-1 1 mark 1 0 "
+        "1 %s %s %s 5 1 id record 0 1 1 100000 frame 0 1 1-1 1 mark 1 0 "
         "1 10 1000000 call id reason 1 worker batch 1 moved 5000 kept 0 "
         "3 s new first a old more d done none "
         "1 s agent tick 5000 spec trace",
@@ -738,19 +738,19 @@ START_TEST(a_commit_writes_all_or_nothing)
 {
     static const struct {
         const char *token, *seq, *key, *answer;
-    } refused[] = {
-        { "other", "8", NULL, "FENCED" },      { "", "8", NULL, "FENCED" },
-        { "mine", "7", NULL, "SEQ 7" },        { "mine", "9", NULL, "SEQ 7" },
-        { "mine", "8", "{p}agents", "ERR" },   { "mine", "8", "{p}jobs", "ERR" },
-        { "mine", "8", "{p}attempts", "ERR" }, { "mine", "8", "{p}dead", "ERR" },
-        { "mine", "8", "{p}later", "ERR" },    { "mine", "8", "{p}later:jobs", "ERR" }
-    };
+    } refused[] = { { "other", "8", NULL, "FENCED" },      { "", "8", NULL, "FENCED" },
+                    { "mine", "7", NULL, "SEQ 7" },        { "mine", "9", NULL, "SEQ 7" },
+                    { "mine", "8", "{p}agents", "ERR" },   { "mine", "8", "{p}jobs", "ERR" },
+                    { "mine", "8", "{p}attempts", "ERR" }, { "mine", "8", "{p}dead", "ERR" },
+                    { "mine", "8", "{p}later", "ERR" },    { "mine", "8", "{p}later:jobs", "ERR" },
+                    { "mine", "8", NULL, "EARLY" } };
     char *path = sup_format("%s/lib/redis/commit.lua", getenv("abs_top_srcdir"));
     char *script = sup_read_file(path);
     redis = sup_redis_start(NULL);
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         sup_redis_do(redis, "FLUSHALL");
-        sup_redis_do(redis, "HSET {p}lease token mine seq 7");
+        bool early = strcmp(refused[i].answer, "EARLY") == 0;
+        sup_redis_do(redis, "HSET {p}lease token mine seq 7 flush %d", early ? 4 : 5);
         if (i % 2)
             sup_redis_do(redis, "HSET {p}lease needs Old");
         if (refused[i].key)
@@ -768,7 +768,7 @@ START_TEST(a_commit_writes_all_or_nothing)
         free(answer);
     }
     sup_redis_do(redis, "FLUSHALL");
-    sup_redis_do(redis, "HSET {p}lease token mine seq 7");
+    sup_redis_do(redis, "HSET {p}lease token mine seq 7 flush 5");
     sup_redis_do(redis, "XADD {p}jobs 1-1 batch x");
     sup_redis_do(redis, "MSET {p}s:old some {p}s:done all");
     sup_redis_do(redis, "HSET {p}attempts =old 1 =done 1");

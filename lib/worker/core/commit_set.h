@@ -121,6 +121,10 @@ struct asq__commit {
     bool tied;       /* last part takes effect together with the next one */
     bool apart;      /* outcome of one call with attempts, alone */
     bool needs;      /* carries the classes that the partition needs */
+    bool emits;      /* has a result behind emitted values */
+    /* Last flush of emitted values that was made before it was sent first, if it `emits`; see
+     * asq__emits_missing(). */
+    uint64_t emit_flush;
     struct asq__set *sets;
     struct asq__arena ids;
     struct asq__piece *pieces;
