@@ -329,7 +329,7 @@ START_TEST(each_ends_when_its_callback_says_so_and_refuses_what_cannot_be)
     options.call = &call;
     ck_assert_code(asq_call_each(&a, 1, "add", inputs, &options, &values), ASQ_EINVAL);
     options.size++;
-    ck_assert_code(asq_call_each(&a, 1, "add", inputs, &options, &values), ASQ_EINVAL);
+    ck_assert_code(asq_call_each(&a, 1, "add", inputs, &options, &values), ASQ_EVERSION);
     other = modes_open();
     ck_assert_int_eq(asq_attach(other, asq_agent_id(a), &two[1]), 0);
     ck_assert_code(asq_call_each(two, 2, "add", inputs, NULL, &values), ASQ_EINVAL);

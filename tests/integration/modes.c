@@ -5,6 +5,7 @@
 #include "classes.h"
 #include "load.h"
 #include "support/cluster.h"
+#include "support/sentinel.h"
 #include "support/suite.h"
 
 #include <errno.h>
@@ -21,8 +22,9 @@
 enum mode mode;
 asq *H;
 
-/* Of the independent deployment: one server, or a Cluster. */
+/* Of the independent deployment: one server, one under Sentinels, or a Cluster. */
 static sup_redis *redis;
+static sup_sentinels *sentinels;
 static sup_cluster *cluster;
 static char *cluster_url;
 static pid_t worker;    /* the supervisor */
@@ -149,18 +151,25 @@ asq *modes_open(void)
 
 static const char *deployment_url(void)
 {
-    return cluster ? cluster_url : sup_redis_url(redis);
+    return cluster ? cluster_url : sentinels ? sup_sentinels_url(sentinels) : sup_redis_url(redis);
+}
+
+/* The client of ASQ_TEST_ACL may not make the namespace, and may be the first. */
+static void make_namespace(sup_redis *r)
+{
+    sup_redis_do(r, "HSET asq:{default}:meta format 1 partitions 128");
 }
 
 static void start_deployment(void)
 {
     const char *kind = getenv("ASQ_TEST_REDIS");
     if (kind && strcmp(kind, "cluster") == 0) {
-        cluster = sup_cluster_start(3, 0);
+        cluster = sup_cluster_start(3, 3);
         cluster_url = sup_cluster_url(cluster, 0);
-        /* The client of ASQ_TEST_ACL may not make the namespace, and may be the first. */
-        sup_redis_do(sup_cluster_node_of(cluster, "asq:{default}:meta"),
-                     "HSET asq:{default}:meta format 1 partitions 128");
+        make_namespace(sup_cluster_node_of(cluster, "asq:{default}:meta"));
+    } else if (kind && strcmp(kind, "sentinel") == 0) {
+        sentinels = sup_sentinels_start(NULL);
+        make_namespace(sup_sentinels_server(sentinels, sup_sentinels_master(sentinels)));
     } else {
         redis = sup_redis_start(NULL);
     }
@@ -172,6 +181,7 @@ static void stop_deployment(void)
     modes_stop_worker(worker);
     sup_redis_free(redis);
     sup_cluster_free(cluster);
+    sup_sentinels_free(sentinels);
     free(cluster_url);
 }
 

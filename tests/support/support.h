@@ -113,7 +113,8 @@ sup_redis *sup_redis_start(const char *const config[]);
 /* Starts a node of a Redis Cluster that has all slots. It refuses each command with keys of two
  * slots, and never sends elsewhere. With ASQ_TEST_REDIS=cluster-node in the environment,
  * sup_redis_start does this too; with ASQ_TEST_REDIS=cluster likewise, and the deployment of
- * modes.h is a Cluster of three masters. */
+ * modes.h is a Cluster of three masters with a replica each. With ASQ_TEST_REDIS=sentinel only that
+ * is another: a master, two replicas and three Sentinels. */
 sup_redis *sup_redis_start_single_slot(const char *const config[]);
 bool sup_redis_is_cluster(const sup_redis *r);
 const char *sup_redis_url(const sup_redis *r); /* unix:/path; with ASQ_TEST_ACL, ?user=… as well */

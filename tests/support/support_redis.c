@@ -218,9 +218,10 @@ sup_redis *sup__redis_start(const char *const config[])
 sup_redis *sup_redis_start(const char *const config[])
 {
     const char *kind = getenv("ASQ_TEST_REDIS");
-    if (kind && strcmp(kind, "cluster-node") != 0 && strcmp(kind, "cluster") != 0)
-        sup_fail("ASQ_TEST_REDIS=%s: only cluster-node and cluster are known", kind);
-    return start(config, kind != NULL);
+    bool sentinel = kind && strcmp(kind, "sentinel") == 0;
+    if (kind && !sentinel && strcmp(kind, "cluster-node") != 0 && strcmp(kind, "cluster") != 0)
+        sup_fail("ASQ_TEST_REDIS=%s: only cluster-node, cluster and sentinel are known", kind);
+    return start(config, kind && !sentinel);
 }
 
 sup_redis *sup_redis_start_single_slot(const char *const config[])
