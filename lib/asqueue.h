@@ -1616,6 +1616,7 @@ enum {
  * (the ms until it is due: delayed and retrying), failed_runs (retrying); why it runs no further,
  * as a text, and waits_for, the first call that it waits for, awaited, their number, and awaits, a
  * list of up to 16 of them if there are several and the worker has room, as its worker tells;
+ * behind, the call that its agent is at (waiting calls without another reason);
  * caller, the call whose method has made it (but for calls of very large batches); may_run (true):
  * its worker has not told, so a waiting call may also be running or parked. The workers are asked
  * first, and have some seconds to answer. Of an agent's calls, those come first that run or are

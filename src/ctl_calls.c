@@ -74,6 +74,8 @@ static void print_why(const asq_value *stats, const asq_value *call)
         printf(": ");
     if (strcmp(state, "running") == 0)
         print_run(stats, call);
+    else if (asq_map_get(call, "behind"))
+        printf("behind %s of its agent", text_of(call, "behind"));
     else
         as_print_text(stdout, why, false);
     putchar('\n');

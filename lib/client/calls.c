@@ -496,6 +496,14 @@ static int add_told(const asq_value *told, asq_value *row)
     return rc;
 }
 
+/* Adds the call that is before one which waits for nothing else. */
+static int add_before(const struct listing *l, const struct candidate *c, asq_value *row)
+{
+    const struct asq__reported *begun =
+        asq_map_get(row, "why") ? NULL : asq__report_begun(&l->report, c->job->agent);
+    return begun ? asq_map_set(row, "behind", asq_value_string(begun->id)) : 0;
+}
+
 /* Makes the row of a call that has not begun; NULL: no memory. */
 static asq_value *make_row(const struct listing *l, const struct candidate *c,
                            const char *class_name, const char *state, int64_t due_ms)
@@ -516,6 +524,8 @@ static asq_value *make_row(const struct listing *l, const struct candidate *c,
         rc = add_told(told->row, row);
     else if (rc == 0 && !c->job->chain && strcmp(state, "waiting") == 0)
         rc = add_pause(l, class_name, row);
+    if (rc == 0 && strcmp(state, "waiting") == 0)
+        rc = add_before(l, c, row);
     if (rc == 0 && chain && chain->n_links)
         rc = asq_map_set(row, "caller", asq_value_string(chain->links[chain->n_links - 1]->call));
     if (rc == 0 && l->report.partial && strcmp(state, "waiting") == 0)

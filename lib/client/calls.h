@@ -21,7 +21,8 @@
 /* A call as the owner of its partition reports it. */
 struct asq__reported {
     char *id;
-    asq_value *row; /* {id, state, agent, class, method, age_ms, why, …} */
+    const char *agent; /* in the row */
+    asq_value *row;    /* {id, state, agent, class, method, age_ms, why, …} */
 };
 
 struct asq__report_reader {
@@ -31,6 +32,8 @@ struct asq__report_reader {
     bool last_answered;
     struct asq__reported *calls; /* of the partition, sorted by id */
     size_t n, room;
+    const struct asq__reported **begun; /* those that run or are parked, sorted by agent */
+    size_t n_begun, begun_room;
     bool partial; /* the owner has not answered, or has left some out */
 };
 
@@ -40,6 +43,9 @@ int asq__report_ask(asq *h, struct asq__report_reader *r);
 int asq__report_read(asq *h, struct asq__report_reader *r, uint32_t partition, const char *owner);
 /* Returns what is told of a call; NULL: nothing. */
 const struct asq__reported *asq__report_find(const struct asq__report_reader *r, const char *id);
+/* Returns a call of the agent that runs or is parked; NULL: none is told. */
+const struct asq__reported *asq__report_begun(const struct asq__report_reader *r,
+                                              const char *agent);
 void asq__report_release(struct asq__report_reader *r);
 
 /* ---- Pages ---- */

@@ -57,13 +57,14 @@ static void clear(struct asq__report_reader *r)
         free(r->calls[i].id);
         asq_value_free(r->calls[i].row);
     }
-    r->n = 0;
+    r->n = r->n_begun = 0;
 }
 
 void asq__report_release(struct asq__report_reader *r)
 {
     clear(r);
     free(r->calls);
+    free(r->begun);
 }
 
 /* Returns whether a row has what rows of workers have. Others are left out. */
@@ -119,6 +120,7 @@ static int add_row(asq *h, const struct answer *a, const char *text, size_t n)
     }
     struct asq__reported *added = &r->calls[r->n++];
     added->id = copy;
+    asq_value_get_string(asq_map_get(row, "agent"), &added->agent, NULL);
     added->row = row;
     return 0;
 }
@@ -132,6 +134,39 @@ const struct asq__reported *asq__report_find(const struct asq__report_reader *r,
 {
     struct asq__reported key = { .id = asq__unconst(id) };
     return r->n ? bsearch(&key, r->calls, r->n, sizeof key, compare) : NULL;
+}
+
+static int compare_agents(const void *a, const void *b)
+{
+    return strcmp((*(const struct asq__reported *const *) a)->agent,
+                  (*(const struct asq__reported *const *) b)->agent);
+}
+
+const struct asq__reported *asq__report_begun(const struct asq__report_reader *r, const char *agent)
+{
+    const struct asq__reported wanted = { .agent = agent }, *key = &wanted, **found = NULL;
+    if (r->n_begun)
+        found = bsearch(&key, r->begun, r->n_begun, sizeof key, compare_agents);
+    return found ? *found : NULL;
+}
+
+/* Sorts what was read, by id, and what has begun of it by agent. */
+static int sort(asq *h, struct asq__report_reader *r)
+{
+    if (r->n)
+        qsort(r->calls, r->n, sizeof *r->calls, compare);
+    for (size_t i = 0; i < r->n; i++) {
+        const char *state;
+        asq_value_get_string(asq_map_get(r->calls[i].row, "state"), &state, NULL);
+        if (strcmp(state, "running") != 0 && strcmp(state, "parked") != 0)
+            continue;
+        if (!asq__grow(&r->begun, r->n_begun, &r->begun_room, sizeof *r->begun))
+            return asq__fail_memory(h);
+        r->begun[r->n_begun++] = &r->calls[i];
+    }
+    if (r->n_begun)
+        qsort(r->begun, r->n_begun, sizeof *r->begun, compare_agents);
+    return 0;
 }
 
 /* Reads {nonces, field of the partition}. */
@@ -160,9 +195,7 @@ static int take_answer(asq *h, const redisReply *reply, void *user)
         rc = add_row(h, a, at, (size_t) (line_end - at));
         at = line_end + 1;
     }
-    if (a->r->n)
-        qsort(a->r->calls, a->r->n, sizeof *a->r->calls, compare);
-    return rc;
+    return rc < 0 ? rc : sort(h, a->r);
 }
 
 int asq__report_read(asq *h, struct asq__report_reader *r, uint32_t partition, const char *owner)

@@ -59,6 +59,15 @@ parked() {
     grep -Eq '^parked +[0-9]+ [a-z]+ +Echo\.sleep +e +[0-9a-f-]+ +sleeps$' "$out"
 }
 wait_until "the call is parked" parked
+"$as_ctl" call e echo '["x"]' --async >/dev/null || fail "call"
+before=$(awk '$1 == "parked" { print $6 }' "$out")
+behind() {
+    "$as_ctl" calls --waiting >"$out" 2>"$err"
+    grep -Eq "^waiting +[0-9]+ [a-z]+ +Echo\.echo +e +[0-9a-f-]+ +behind $before of its agent\$" "$out"
+}
+wait_until "another one is behind it" behind
+run 0 "$as_ctl" calls --waiting --json
+expect "$out" "\"behind\":\"$before\""
 
 echo "a call that runs for long, by what is usual"
 cat >"$tmp/busy.c" <<'BUSY'
