@@ -44,17 +44,16 @@ void asq__wcall_cancel(struct asq__wcall *c)
     }
     if (c->recorded && c->due_ms && (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS))
         return; /* its sleep is over, and is to tell it when it runs */
-    if (c->state == ASQ__CALL_DELAYED && c->retries) {
-        asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE_RETRY);
-        return;
-    }
     if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS ||
         c->state == ASQ__CALL_DELAYED) {
         struct asq__actor *a = c->actor;
+        bool failed = c->state == ASQ__CALL_DELAYED && c->retries;
         if (a || c->delay)
-            asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE);
+            asq__wcall_fail(c, ASQ_ECANCELED,
+                            failed ? ASQ__CANCELED_BEFORE_RETRY : ASQ__CANCELED_BEFORE);
+        /* Calls behind one that waited for inputs, or in its place, may start. */
         if (a)
-            asq__actor_resume(a); /* calls behind a call that waited for inputs may start */
+            asq__actor_resume(a);
         return;
     }
     struct asq__run *run = asq__run_of(c);

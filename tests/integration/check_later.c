@@ -170,6 +170,46 @@ START_TEST(a_delayed_call_can_be_cancelled)
 }
 END_TEST
 
+static int64_t count_calls(asq_agent *a, unsigned states)
+{
+    int64_t n = -1;
+
+    ok(asq_calls_count(H, states, asq_agent_id(a), NULL, sup_limit_ms(), &n));
+    return n;
+}
+
+/* Cancels a failed call that keeps its place, with another call behind it. Returns after how many
+ * milliseconds that one has ended. */
+static int64_t cancel_before_another(asq_agent *a)
+{
+    const asq_retry keeps = { ASQ_RETRY_INIT, .attempts = 2, .delay_ms = NEVER_MS,
+                              .max_delay_ms = NEVER_MS, .keep_place = true };
+    asq_result *failed = digit(a, 1, 2, &keeps), *behind;
+    int64_t began_ms, ms;
+
+    ok(asq_call(a, "read", &behind, NULL));
+    sup_wait_until(count_calls(a, ASQ_CALLS_RETRYING) == 1);
+    sup_wait_until(count_calls(a, ASQ_CALLS_WAITING) == 1);
+    ck_assert(!asq_result_done(behind));
+    began_ms = sup_now_ms();
+    ok(asq_result_cancel(failed));
+    ck_assert_int_eq(result_int(behind), 0);
+    ms = sup_now_ms() - began_ms;
+    ck_assert_code(asq_result_wait(failed, sup_limit_ms()), ASQ_ECANCELED);
+    asq_result_free(failed);
+    return ms;
+}
+
+/* A worker looks each second for calls that may start: without that, they go on at once. */
+START_TEST(a_cancelled_call_that_keeps_its_place_lets_others_go_on)
+{
+    asq_agent *a = counter(0);
+
+    sup_wait_until(cancel_before_another(a) < 300);
+    asq_agent_free(a);
+}
+END_TEST
+
 START_TEST(a_call_that_is_cancelled_while_it_fails_is_not_run_again)
 {
     const asq_retry retry = { ASQ_RETRY_INIT, .attempts = 2, .delay_ms = 1 };
@@ -265,6 +305,7 @@ static void add_distributed_tests(TCase *t)
     tcase_add_test(t, later_calls_go_ahead_of_a_delayed_one);
     tcase_add_test(t, a_failed_call_gives_up_its_place_unless_it_keeps_it);
     tcase_add_test(t, a_delayed_call_can_be_cancelled);
+    tcase_add_test(t, a_cancelled_call_that_keeps_its_place_lets_others_go_on);
     tcase_add_test(t, a_call_that_is_cancelled_while_it_fails_is_not_run_again);
     tcase_add_test(t, the_next_worker_knows_what_is_due_and_how_often_it_failed);
 }
