@@ -323,6 +323,33 @@ START_TEST(the_next_owner_runs_it_when_it_is_due)
 }
 END_TEST
 
+/* The look whether the agent is due comes while its call sleeps, before it is unloaded or when it
+ * is away, and waits for it; the idle time counts from the call's end. */
+START_TEST(an_agent_that_expires_stays_while_its_call_sleeps)
+{
+    static const int64_t ttls_ms[] = { 1000, 4000 };
+
+    for (size_t i = 0; i < sizeof ttls_ms / sizeof *ttls_ms; i++) {
+        enum { SLEEP_MS = 9000 };
+        asq_create_options options = ASQ_CREATE_OPTIONS_INIT;
+        asq_result *r;
+        asq_agent *a;
+        char *script = sup_format("u:5 w:one%zu z:%d w:two%zu", i, SLEEP_MS, i);
+        int64_t agents = sum("HLEN", "agents"), begun_ms = sup_now_ms();
+
+        options.ttl_ms = ttls_ms[i];
+        ok(asq_create_with(H, "Walker", &options, NULL, &a));
+        ok(asq_call(a, "run", &r, "[s]", script));
+        expect_text(r, "1 1 ");
+        sup_wait_until(sum("HLEN", "agents") == agents);
+        ck_assert_int_ge(sup_now_ms() - begun_ms, SLEEP_MS + ttls_ms[i]);
+        expect_nothing();
+        asq_agent_free(a);
+        free(script);
+    }
+}
+END_TEST
+
 /* ---- sleeps outside of the stream ------------------------------------------------------------ */
 
 START_TEST(a_long_sleep_leaves_the_stream_until_it_is_over)
@@ -704,6 +731,7 @@ int main(void)
     tcase_add_test(t, the_deadline_of_a_call_ends_its_sleep);
     tcase_add_test(t, a_call_that_comes_from_it_loads_it);
     tcase_add_test(t, the_next_owner_runs_it_when_it_is_due);
+    tcase_add_test(t, an_agent_that_expires_stays_while_its_call_sleeps);
     suite_add_tcase(s, t);
     tcase_set_timeout(away, 240);
     tcase_add_checked_fixture(away, set_up, tear_down);
