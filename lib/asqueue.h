@@ -560,10 +560,11 @@ typedef struct asq_create_options {
      * creation: never sooner, and about an eighth later at most. 1000 and more; 0: never. */
     int64_t ttl_ms;
     int64_t expires_ms; /* Unix time in ms at which the agent ends, used or not; 0: never */
+    bool with_handle;   /* the agent ends with the handle h that has made it, used or not */
 } asq_create_options;
 #define ASQ_CREATE_OPTIONS_INIT                                                                    \
     {                                                                                              \
-        sizeof(asq_create_options), NULL, false, 0, 0                                              \
+        sizeof(asq_create_options), NULL, false, 0, 0, false                                       \
     }
 /*
  * Creates an agent like asq_createv. options may be NULL.
@@ -573,11 +574,22 @@ typedef struct asq_create_options {
  * made before it run first, later ones end in ASQ_ENOAGENT. An agent with ttl_ms does not expire
  * while a call of it runs, sleeps, waits for its turn, or will be run again; a call with a delay
  * counts when its delay is over. Each call counts as use, attributes and asq_ready included;
- * asq_show and signals do not. In local mode agents expire when the program calls a method or waits
- * in a function of the library.
+ * asq_show and signals do not. A call that sleeps for a day is use for a day: ttl_ms counts from
+ * its end. In local mode agents expire when the program calls a method or waits in a function of
+ * the library.
  *
- * Errors as of asq_createv, ASQ_EINVAL also for a ttl_ms or expires_ms out of range. The creation
- * fails with ASQ_ENOTSUP if sorted sets are denied to the worker.
+ * with_handle: the agent ends within some seconds after asq_close (within a minute where there are
+ * tens of thousands of such agents), and within a minute when the program has ended without it, or
+ * was stopped or cut off from Redis for longer than 30 s. A program that reaches Redis again before
+ * that loses nothing, nor does one whose Redis is restarted, or replaced in a failover. For this
+ * the handle writes a key to Redis every 5 s, from the first such agent on, on a thread and a
+ * connection of its own, whatever the program does meanwhile. A forked program that closes its copy
+ * of the handle ends nothing, nor does asq_agent_free. With or_get an existing agent keeps the end
+ * that it has. In a method it is ASQ_EINVAL. In local mode all agents end with their handle.
+ *
+ * Errors as of asq_createv, ASQ_EINVAL also for a ttl_ms or expires_ms out of range; for
+ * with_handle also ASQ_EREDIS (Redis refuses the key to this user) and ASQ_ESYS (no thread can be
+ * started). The creation fails with ASQ_ENOTSUP if sorted sets are denied to the worker.
  */
 ASQ_API int asq_create_with(asq *h, const char *class_name, const asq_create_options *options,
                             asq_value *args, asq_agent **ret);
@@ -1571,7 +1583,8 @@ ASQ_API int asq_partitions(asq *h, asq_value **ret);
 /* Describes classes in a map: class name -> {doc, methods: [{name, params, flags, doc}],
  * attributes: […], workers: n}. */
 ASQ_API int asq_classes(asq *h, asq_value **ret);
-/* Lists agents as maps {id, class, partition; if it expires, expires_ms}; class_name NULL: all.
+/* Lists agents as maps {id, class, partition; if it expires, expires_ms; if it ends with a handle,
+ * with_handle: the number of that in hex digits}; class_name NULL: all.
  * Takes some 500 bytes of memory for each; the handle's timeout applies to each page of Redis. */
 ASQ_API int asq_agents(asq *h, const char *class_name, asq_value **ret);
 /* Calls fn for each agent of the class (NULL: all) whose id begins with `prefix` (NULL: any), with
@@ -1597,7 +1610,8 @@ ASQ_API int asq_agents_count(asq *h, const char *class_name, const char *prefix,
                              int64_t *ret);
 /* Shows an agent's snapshot, the state after its last commit: {id, class, version, partition, owner
  * (a worker's id, or null), args (null: none), state, state_bytes; if it expires, ttl_ms and
- * expires_ms, its end unless it is used before}. Errors: ASQ_EINVAL (the id), ASQ_ENOAGENT. */
+ * expires_ms, its end unless it is used before; if it ends with a handle, with_handle, as above}.
+ * Errors: ASQ_EINVAL (the id), ASQ_ENOAGENT. */
 ASQ_API int asq_show(asq *h, const char *id, asq_value **ret);
 /* States of calls that have not ended, as a set. */
 enum {

@@ -47,7 +47,7 @@ int as_ctl_create(void *program, int argc, char **argv)
 static int print_agent(const asq_value *agent, void *user)
 {
     struct as_list *list = user;
-    const char *id = "", *class_name = "";
+    const char *id = "", *class_name = "", *handle;
     int rc = as_list_row(list, agent);
     if (rc != 0 || list->who->json)
         return rc;
@@ -63,7 +63,10 @@ static int print_agent(const asq_value *agent, void *user)
     printf("%9lld", (long long) asq_map_int(agent, "partition"));
     int64_t expires_ms = asq_map_int(agent, "expires_ms");
     char *when = expires_ms ? as_ctl_time_text(expires_ms) : NULL;
-    printf("%s%s\n", when ? "  " : "", when ? when : "");
+    printf("%s%s", when ? "  " : "", when ? when : "");
+    if (asq_value_get_string(asq_map_get(agent, "with_handle"), &handle, NULL) == 0)
+        printf("  %swith handle %s", when ? "or " : "", handle);
+    puts("");
     free(when);
     return 0;
 }

@@ -51,14 +51,25 @@ static void read_class(const redisReply *bytes, char class_name[ASQ_MAX_ID + 1])
     }
 }
 
+/* Sets when an agent ends, and with which handle. */
+static int set_end(asq_value *row, const struct asq__expiry *e)
+{
+    char handle[17];
+    int64_t due_ms = asq__expiry_due_ms(e);
+    int rc = due_ms < ASQ__EXPIRY_LATEST_MS ? asq_map_set_int(row, "expires_ms", due_ms) : 0;
+    snprintf(handle, sizeof handle, "%016llx", (unsigned long long) e->handle);
+    if (rc == 0 && e->handle)
+        rc = asq_map_set(row, "with_handle", asq_value_string(handle));
+    return rc;
+}
+
 /* Sets when an agent ends by itself; or nothing. */
 static int set_expiry(asq_value *row, const redisReply *bytes)
 {
     struct asq__expiry e;
     asq_map_remove(row, "expires_ms");
-    return asq__snapshot_expiry(bytes->str, bytes->len, &e, NULL)
-               ? asq_map_set_int(row, "expires_ms", asq__expiry_due_ms(&e))
-               : 0;
+    asq_map_remove(row, "with_handle");
+    return asq__snapshot_expiry(bytes->str, bytes->len, &e, NULL) ? set_end(row, &e) : 0;
 }
 
 static int give_agent(asq *h, struct search *s, uint32_t partition, const char *id,
@@ -320,7 +331,7 @@ static int take_snapshot(asq *h, const redisReply *reply, void *user)
         if (rc == 0 && asq__expiry_read(snapshot->expiry.data, snapshot->expiry.len, &e)) {
             rc = e.ttl_ms ? asq_map_set_int(shown->map, "ttl_ms", e.ttl_ms) : 0;
             if (rc == 0)
-                rc = asq_map_set_int(shown->map, "expires_ms", asq__expiry_due_ms(&e));
+                rc = set_end(shown->map, &e);
         }
         if (rc == 0) {
             rc = asq_map_set(shown->map, "args", args);

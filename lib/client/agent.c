@@ -286,13 +286,22 @@ int asq_create_with(asq *h, const char *class_name, const asq_create_options *gi
         asq__sized_options_take(&o, sizeof o, given, "ASQ_CREATE_OPTIONS_INIT", why, sizeof why);
     if (rc == 0)
         rc = asq__expiry_check(o.ttl_ms, o.expires_ms, why, sizeof why);
+    if (rc == 0 && o.with_handle && h->in_method)
+        rc = asq__err(why, sizeof why, ASQ_EINVAL,
+                      "with_handle is for the handles of programs: that of a method ends with its "
+                      "call. Set ttl_ms, or delete the agent");
     if (rc < 0) {
         asq_value_free(args);
         return asq__fail(h, rc, "asq_create_with: %s", why);
     }
     struct asq__expiry expiry = { .ttl_ms = o.ttl_ms, .end_ms = o.expires_ms };
+    if (o.with_handle && h->mode->keep_key && (rc = h->mode->keep_key(h, &expiry.handle)) < 0) {
+        asq_value_free(args);
+        return rc;
+    }
     return create_many(h, o.or_get ? ASQUEUE__JOB_KIND__GET_OR_CREATE : ASQUEUE__JOB_KIND__CREATE,
-                       class_name, 1, &o.id, o.ttl_ms || o.expires_ms ? &expiry : NULL, args, ret);
+                       class_name, 1, &o.id,
+                       o.ttl_ms || o.expires_ms || expiry.handle ? &expiry : NULL, args, ret);
 }
 
 /* Submits one job about the agent itself. */

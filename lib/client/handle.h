@@ -103,6 +103,9 @@ struct asq__mode {
     void (*drop_emitted)(asq *h, asq_result *r);
     /* Removes what the call of r has emitted. NULL: its TTL does it. */
     void (*forget_emitted)(asq *h, asq_result *r);
+    /* Keeps the handle's key in Redis, with which agents end, until the handle is closed, and gives
+     * the number of its client. NULL: agents end with the handle anyway. */
+    int (*keep_key)(asq *h, uint64_t *ret);
     /* Ends the mode; completes unfinished calls with ASQ_ECLOSED. Not 0: Redis has not accepted all
      * calls; the handle's error says how many. */
     int (*close)(asq *h);

@@ -91,15 +91,14 @@ static int64_t unix_ms(const asq_ctx *ctx)
     return ctx->wall_minus_mono_ms ? asq__now_ms() + ctx->wall_minus_mono_ms : asq__wall_ms();
 }
 
-/* Sets the timer that looks whether the agent is due to end. Its spec is the time, so that each
- * time makes another timer of it. */
-static OWN_FRAME int set_expiry_timer(asq_ctx *ctx, int64_t due_ms, struct asq__effect *ret)
+/* Sets the timer that looks whether the agent is due to end. */
+static OWN_FRAME int set_expiry_timer(asq_ctx *ctx, const struct asq__expiry *e, int64_t due_ms,
+                                      int64_t now_ms, struct asq__effect *ret)
 {
-    char text[24];
+    char spec[ASQ__EXPIRY_SPEC];
     ret->timer = ASQ__TIMER_SET;
-    ret->timer_ms = due_ms;
-    snprintf(text, sizeof text, "%lld", (long long) ret->timer_ms);
-    asq__buf_puts(&ret->timer_spec, text);
+    ret->timer_ms = asq__expiry_timer(e, due_ms, now_ms, spec);
+    asq__buf_puts(&ret->timer_spec, spec);
     return ret->timer_spec.error ? asq_fail(ctx, ASQ_ENOMEM, "out of memory") : 0;
 }
 
@@ -117,7 +116,7 @@ static OWN_FRAME int begin_expiry(asq_ctx *ctx, const struct asq__object *o, str
     e.used_ms = unix_ms(ctx);
     asq__snapshot_put_expiry(&e, out);
     int rc = asq__object_check_encoded(ctx, o, out->error);
-    return rc < 0 ? rc : set_expiry_timer(ctx, asq__expiry_due_ms(&e), ret);
+    return rc < 0 ? rc : set_expiry_timer(ctx, &e, asq__expiry_due_ms(&e), e.used_ms, ret);
 }
 
 static void create(asq_ctx *ctx, struct asq__object *o, const char *class_name,
@@ -393,10 +392,18 @@ static void end_agent(asq_ctx *ctx, struct asq__object *o, struct asq__effect *r
     set_result(ctx, NULL, ret);
 }
 
-/* Ends the agent if it is due, or sets its timer to the time when it will be. One that is idle by
- * its record, but has calls behind this one, is in use. In local mode one of its methods may wait,
- * around this call: the end comes later. An agent that is gone, or was made anew without an expiry,
- * is none of this call's business. */
+/* Returns whether the agent's handle has ended, as the owner has found: the job names it. */
+static bool handle_has_ended(const asq_ctx *ctx, const struct asq__expiry *e)
+{
+    struct asq__expiry told;
+    return e->handle && ctx->expiry &&
+           asq__expiry_read(ctx->expiry->data, ctx->expiry->len, &told) && told.handle == e->handle;
+}
+
+/* Ends the agent if it is due, or its handle has ended, or sets its timer to the time when it will
+ * be. One that is idle by its record, but has calls behind this one, is in use. In local mode one
+ * of its methods may wait, around this call: the end comes later. An agent that is gone, or was
+ * made anew without an expiry, is none of this call's business. */
 static OWN_FRAME void expire(asq_ctx *ctx, struct asq__object *o, struct asq__effect *ret)
 {
     struct asq__expiry e;
@@ -408,11 +415,11 @@ static OWN_FRAME void expire(asq_ctx *ctx, struct asq__object *o, struct asq__ef
     }
     if (ctx->calls_wait || o->depth)
         e.used_ms = now_ms;
-    int64_t due_ms = asq__expiry_due_ms(&e);
+    int64_t due_ms = handle_has_ended(ctx, &e) ? now_ms : asq__expiry_due_ms(&e);
     if (due_ms <= now_ms && !o->depth) {
         end_agent(ctx, o, ret);
     } else {
-        set_expiry_timer(ctx, due_ms > now_ms ? due_ms : now_ms + EXPIRE_AGAIN_MS, ret);
+        set_expiry_timer(ctx, &e, due_ms > now_ms ? due_ms : now_ms + EXPIRE_AGAIN_MS, now_ms, ret);
         set_result(ctx, NULL, ret);
     }
 }

@@ -12,6 +12,7 @@
 
 #include "client/engine.h"
 #include "client/handle.h"
+#include "client/keeper.h"
 #include "client/own_stats.h"
 #include "client/progress.h"
 #include "client/remote.h"
@@ -40,6 +41,7 @@ struct remote {
     struct ev_loop *loop, *own_loop;
     struct asq__redis *redis;
     struct asq__engine *engine;
+    struct asq__keeper *keeper; /* of the handle's key; NULL: no agent ends with it */
     struct asq__url url;
     char client[17];
     uint64_t client_number;
@@ -233,11 +235,21 @@ static void flush_soon(struct remote *r)
     asq__engine_send(r->engine);
 }
 
+static void log_keeper(struct remote *r)
+{
+    asq_log_level level;
+    char text[ASQ__KEEPER_LINE];
+    if (asq__keeper_line(r->keeper, &level, text) && !r->quiet)
+        asq__log(r->h, level, "%s", text);
+}
+
 static void run_callbacks(struct remote *r)
 {
     asq *h = r->h;
     if (r->h->in_callbacks)
         return;
+    if (r->keeper)
+        log_keeper(r);
     if (h->failures.n)
         asq__tally_log_due(&h->failures, asq__now_ms_coarse(), false);
     asq__handle_enter(h);
@@ -476,6 +488,21 @@ static void remote_forget_emitted(asq *h, asq_result *res)
     asq__engine_forget_emitted(r->engine, &res->id);
 }
 
+static int remote_keep_key(asq *h, uint64_t *ret)
+{
+    struct remote *r = h->impl;
+    char why[500];
+    int rc = run_before_use(h, r); /* workers are forked before there are threads */
+    if (rc == 0 && !r->keeper) {
+        rc = asq__keeper_new(&r->url, asq__redis_keys(r->redis), r->client, &r->keeper, why,
+                             sizeof why);
+        if (rc < 0)
+            asq__fail(h, rc, "agents cannot end with this handle: %s", why);
+    }
+    *ret = r->client_number;
+    return rc;
+}
+
 static int remote_attach_ev(asq *h, struct ev_loop *loop)
 {
     struct remote *r = h->impl;
@@ -495,6 +522,7 @@ static int remote_attach_ev(asq *h, struct ev_loop *loop)
 
 static void remote_free(struct remote *r)
 {
+    asq__keeper_free(r->keeper);
     if (r->attached)
         ev_prepare_stop(r->loop, &r->prepare);
     asq__engine_free(r->engine);
@@ -543,6 +571,8 @@ static int remote_close(asq *h)
     if (own)
         rc = wait_until_taken(h, r);
     r->quiet = true; /* the connection is about to be closed */
+    asq__keeper_free(r->keeper);
+    r->keeper = NULL;
     if (r->at_close)
         r->at_close(h, r->user);
     remote_free(r);
@@ -563,6 +593,7 @@ const struct asq__mode asq__remote_mode = {
     .read_emitted = remote_read_emitted,
     .drop_emitted = remote_drop_emitted,
     .forget_emitted = remote_forget_emitted,
+    .keep_key = remote_keep_key,
     .unseen = asq__handle_note_unseen,
     .close = remote_close,
 };

@@ -104,6 +104,11 @@ size_t asq__keys_paused(const struct asq__keys *k, char *out)
     return put_namespace_key(k, "paused", NULL, out);
 }
 
+size_t asq__keys_handle(const struct asq__keys *k, const char *client, char *out)
+{
+    return put_namespace_key(k, "handle:", client, out);
+}
+
 size_t asq__keys_stats(const struct asq__keys *k, char *out)
 {
     return put_namespace_key(k, "stats:now", NULL, out);

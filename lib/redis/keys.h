@@ -33,6 +33,7 @@ size_t asq__keys_worker_deaths(const struct asq__keys *k, char *out);
 size_t asq__keys_beats(const struct asq__keys *k, char *out);
 size_t asq__keys_beat_changes(const struct asq__keys *k, char *out);
 size_t asq__keys_paused(const struct asq__keys *k, char *out);
+size_t asq__keys_handle(const struct asq__keys *k, const char *client, char *out);
 /* Gauges of all processes; stats.lua derives the names of its other keys from this one. */
 size_t asq__keys_stats(const struct asq__keys *k, char *out);
 size_t asq__keys_channel(const struct asq__keys *k, const char *client, char *out);

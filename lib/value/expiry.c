@@ -3,6 +3,10 @@
  */
 #include "value/expiry.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "asqueue.h"
 #include "value/error.h"
 
@@ -34,20 +38,28 @@ static int64_t get(const uint8_t *from)
     return (int64_t) v;
 }
 
-void asq__expiry_write(const struct asq__expiry *e, uint8_t bytes[ASQ__EXPIRY_BYTES])
+size_t asq__expiry_size(const struct asq__expiry *e)
 {
-    put(put(put(bytes, e->ttl_ms), e->end_ms), e->used_ms);
+    return e->handle ? ASQ__EXPIRY_BYTES_MAX : ASQ__EXPIRY_BYTES;
+}
+
+void asq__expiry_write(const struct asq__expiry *e, uint8_t *bytes)
+{
+    uint8_t *end = put(put(put(bytes, e->ttl_ms), e->end_ms), e->used_ms);
+    if (e->handle)
+        put(end, (int64_t) e->handle);
 }
 
 bool asq__expiry_read(const void *data, size_t n, struct asq__expiry *ret)
 {
     const uint8_t *at = data;
-    if (n != ASQ__EXPIRY_BYTES)
+    if (n != ASQ__EXPIRY_BYTES && n != ASQ__EXPIRY_BYTES_MAX)
         return false;
-    *ret = (struct asq__expiry){ get(at), get(at + 8), get(at + 16) };
+    *ret = (struct asq__expiry){ get(at), get(at + 8), get(at + 16),
+                                 n == ASQ__EXPIRY_BYTES ? 0 : (uint64_t) get(at + 24) };
     return asq__expiry_check(ret->ttl_ms, ret->end_ms, NULL, 0) == 0 &&
-           (ret->ttl_ms || ret->end_ms) && ret->used_ms >= 0 &&
-           ret->used_ms <= ASQ__EXPIRY_LATEST_MS;
+           asq__expiry_size(ret) == n && (ret->ttl_ms || ret->end_ms || ret->handle) &&
+           ret->used_ms >= 0 && ret->used_ms <= ASQ__EXPIRY_LATEST_MS;
 }
 
 static int64_t slack_ms(const struct asq__expiry *e)
@@ -61,6 +73,29 @@ int64_t asq__expiry_due_ms(const struct asq__expiry *e)
     if (idle_ms > ASQ__EXPIRY_LATEST_MS)
         idle_ms = ASQ__EXPIRY_LATEST_MS;
     return e->end_ms && e->end_ms < idle_ms ? e->end_ms : idle_ms;
+}
+
+int64_t asq__expiry_timer(const struct asq__expiry *e, int64_t at_ms, int64_t now_ms,
+                          char spec[ASQ__EXPIRY_SPEC])
+{
+    if (!e->handle) {
+        snprintf(spec, ASQ__EXPIRY_SPEC, "%" PRId64, at_ms);
+        return at_ms;
+    }
+    int64_t look_ms = now_ms + ASQ__EXPIRY_LOOK_MS < at_ms ? now_ms + ASQ__EXPIRY_LOOK_MS : at_ms;
+    snprintf(spec, ASQ__EXPIRY_SPEC, "%" PRId64 " %" PRId64 " %016" PRIx64, look_ms, at_ms,
+             e->handle);
+    return look_ms;
+}
+
+bool asq__expiry_timer_read(const char *spec, size_t n, int64_t *ret_due_ms, uint64_t *ret_handle)
+{
+    int end = -1;
+    if (n >= ASQ__EXPIRY_SPEC || strnlen(spec, n) != n)
+        return false;
+    return sscanf(spec, "%*18[0-9] %18" SCNd64 " %16" SCNx64 "%n", ret_due_ms, ret_handle, &end) ==
+               2 &&
+           end >= 0 && (size_t) end == n && *ret_due_ms >= 0 && *ret_handle;
 }
 
 bool asq__expiry_notes(const struct asq__expiry *e, int64_t at_ms)

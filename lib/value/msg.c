@@ -102,21 +102,23 @@ static size_t length(const char *s)
     return s ? strlen(s) : 0;
 }
 
-/* Tag and length of a job's field expiry, whose tag alone has two bytes. */
-static const uint8_t expiry_head[] = { 0x82, 0x01, ASQ__EXPIRY_BYTES };
+/* Tag of a job's field expiry, which alone has two bytes. */
+static const uint8_t expiry_tag[] = { 0x82, 0x01 };
 
 static size_t expiry_size(const struct asq__expiry *e)
 {
-    return e ? sizeof expiry_head + ASQ__EXPIRY_BYTES : 0;
+    return e ? sizeof expiry_tag + 1 + asq__expiry_size(e) : 0;
 }
 
 static uint8_t *write_expiry(uint8_t *p, const struct asq__expiry *e)
 {
     if (!e)
         return p;
-    memcpy(p, expiry_head, sizeof expiry_head);
-    asq__expiry_write(e, p + sizeof expiry_head);
-    return p + sizeof expiry_head + ASQ__EXPIRY_BYTES;
+    memcpy(p, expiry_tag, sizeof expiry_tag);
+    p += sizeof expiry_tag;
+    *p++ = (uint8_t) asq__expiry_size(e);
+    asq__expiry_write(e, p);
+    return p + asq__expiry_size(e);
 }
 
 /* Encodes the arguments last and in place, because they may be large. */
@@ -508,12 +510,13 @@ bool asq__snapshot_class(const void *data, size_t n, const char **ret, size_t *r
 
 void asq__snapshot_put_expiry(const struct asq__expiry *e, struct asq__buf *out)
 {
-    uint8_t *p = asq__buf_reserve(out, asq__bytes_size(ASQ__EXPIRY_BYTES));
+    size_t n = asq__expiry_size(e);
+    uint8_t *p = asq__buf_reserve(out, asq__bytes_size(n));
     if (!p)
         return;
-    p = write_begin(p, TAG_RECORD_EXPIRY, ASQ__EXPIRY_BYTES);
+    p = write_begin(p, TAG_RECORD_EXPIRY, n);
     asq__expiry_write(e, p);
-    written_to(out, p + ASQ__EXPIRY_BYTES);
+    written_to(out, p + n);
 }
 
 bool asq__snapshot_expiry(const void *data, size_t n, struct asq__expiry *ret, size_t *ret_at)

@@ -44,6 +44,7 @@
 #include "worker/dispatch.h"
 #include "worker/emits.h"
 #include "worker/exec/pool.h"
+#include "worker/handles.h"
 #include "worker/handover.h"
 #include "worker/inputs.h"
 #include "worker/intake.h"
@@ -448,6 +449,7 @@ static bool tear_down(struct asq__process *w)
     asq__members_free(w->members);
     asq__cmd_release(&w->commit_cmd);
     asq__pool_free(w->pool);
+    asq__handles_release(w);
     if (w->loop)
         ev_loop_destroy(w->loop);
     pthread_mutex_lock(&w->untaken_failures_lock);

@@ -248,8 +248,9 @@ struct asq__process {
     int64_t stuck_refreshed_ms;
     struct asq__report report;
     struct asq__pauses pauses;
-    struct asq__stats *stats; /* NULL: figures are not told to Redis */
-    int64_t started_ms;       /* monotonic */
+    struct asq__handles *handles; /* of programs, that were asked for; of handles.c; NULL: none */
+    struct asq__stats *stats;     /* NULL: figures are not told to Redis */
+    int64_t started_ms;           /* monotonic */
     /* Counters of the loop, read by the heartbeat thread. */
     atomic_ullong calls, failures, commits, commit_calls, held_bytes, dead;
     atomic_ullong lost_commits; /* acknowledged ones that a failover or restart of Redis has lost */

@@ -24,6 +24,7 @@
 #include "worker/descriptors.h"
 #include "worker/dispatch.h"
 #include "worker/ending.h"
+#include "worker/handles.h"
 #include "worker/intake.h"
 #include "worker/later_move.h"
 #include "worker/lease.h"
@@ -221,6 +222,7 @@ static void on_up(struct asq__redis *redis, void *user)
     w->refused_until_ms = 0;
     w->suspected = false;
     asq__pause_read(w, true);
+    asq__handles_doubt(w);
     asq__members_start(w->members);
     asq__commits_recover(w);
     asq__process_resume_all(w);
@@ -270,6 +272,7 @@ static void on_home_up(struct asq__redis *redis, void *user)
         return;
     log_all_back(w);
     asq__pause_read(w, false);
+    asq__handles_doubt(w);
     asq__members_start(w->members);
 }
 

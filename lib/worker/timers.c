@@ -43,6 +43,7 @@
 #include "value/trace.h"
 #include "value/unconst.h"
 #include "value/value.h"
+#include "worker/handles.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
@@ -53,6 +54,8 @@ enum {
     QUERY_MS = 10000,
     AGAIN_MS = 1000,
     PUT_OFF_MS = 60000,
+    LOOKS_AT_ONCE = 200, /* agents of a partition looked at in ASQ__EXPIRY_LOOK_MS */
+    LOOK_LATEST_MS = 60000,
     LOG_EVERY_MS = 60000
 };
 
@@ -63,6 +66,10 @@ struct asq__timers {
     bool changed;   /* since it left */
     bool maybe;     /* there may be timers */
     int64_t last_logged_ms;
+    /* Agents that end with a handle: from one look at theirs to the next, when this began (by the
+     * clock of Redis), and how many were put off since. */
+    int64_t look_every_ms, looks_since_ms;
+    unsigned looks;
 };
 
 /* ---- queries ---- */
@@ -243,11 +250,12 @@ static void put_cancel(struct asq__cmd *cmd, const struct asq__partition *p, con
     put_batch(cmd, &batch);
 }
 
-/* Puts the call of a time: `what` is its name in the label. */
+/* Puts the call of a time: `what` is its name in the label, `handle` one that has ended; or 0. */
 static void put_job(struct asq__cmd *cmd, const struct fired *f, Asqueue__JobKind kind,
                     const char *what, const char *method, const struct asq__buf *args,
-                    Asqueue__Trace *trace, int64_t time_ms)
+                    Asqueue__Trace *trace, int64_t time_ms, uint64_t handle)
 {
+    uint8_t expiry[ASQ__EXPIRY_BYTES_MAX];
     char label[ASQ_MAX_ID + ASQ_MAX_NAME + 4], hex[2 * ASQ__BATCH_ID];
     uint8_t id[ASQ__BATCH_ID];
     Asqueue__Job job, *jobs = &job;
@@ -262,6 +270,11 @@ static void put_job(struct asq__cmd *cmd, const struct fired *f, Asqueue__JobKin
     job.method = asq__unconst(method);
     if (args)
         job.args = (ProtobufCBinaryData){ args->len, args->data };
+    if (handle) {
+        struct asq__expiry told = { .handle = handle };
+        asq__expiry_write(&told, expiry);
+        job.expiry = (ProtobufCBinaryData){ sizeof expiry, expiry };
+    }
     job.no_result = true;
     job.trace = trace;
     batch.id = (ProtobufCBinaryData){ ASQ__BATCH_ID, id };
@@ -275,7 +288,7 @@ static void put_job(struct asq__cmd *cmd, const struct fired *f, Asqueue__JobKin
 
 /* Puts the timer that looks whether its agent is due to end: a call in the agent's order, which
  * sets the timer anew. Should that call be lost to a dead letter, there is another one. */
-static void put_expiry(struct asq__cmd *cmd, const struct fired *f, int64_t now_ms)
+static void put_expiry(struct asq__cmd *cmd, const struct fired *f, int64_t now_ms, uint64_t handle)
 {
     asq__cmd_put(cmd, f->member->str, f->member->len);
     asq__cmd_put(cmd, f->state->str, f->state->len);
@@ -283,7 +296,7 @@ static void put_expiry(struct asq__cmd *cmd, const struct fired *f, int64_t now_
     asq__cmd_puts(cmd, "s");
     asq__cmd_puts(cmd, "");
     asq__cmd_number(cmd, 1);
-    put_job(cmd, f, ASQUEUE__JOB_KIND__EXPIRE, "(expire)", "", NULL, NULL, f->due_ms);
+    put_job(cmd, f, ASQUEUE__JOB_KIND__EXPIRE, "(expire)", "", NULL, NULL, f->due_ms, handle);
 }
 
 /* Reads the trace of the context that has set the timer. NULL: none. */
@@ -321,23 +334,56 @@ static void put_timer(struct asq__cmd *cmd, const struct asq__partition *p, cons
     asq__cmd_number(cmd, last_only ? 1 : due->n);
     for (size_t i = last_only ? due->n - 1 : 0; i < due->n; i++)
         put_job(cmd, f, ASQUEUE__JOB_KIND__CALL, spec->method, spec->method, &args,
-                read_trace(f, &trace), due->times_ms[i]);
+                read_trace(f, &trace), due->times_ms[i], 0);
     asq__buf_release(&args);
 }
 
-/* Puts a timer off that cannot be fired: a foreign write has damaged it, or its zone is missing
- * here. */
-static void put_off(struct asq__cmd *cmd, const redisReply *const *at, int64_t now_ms)
+/* Puts a timer off, in the state in which it was read. */
+static void put_off(struct asq__cmd *cmd, const redisReply *const *at, int64_t until_ms)
 {
     asq__cmd_put(cmd, at[0]->str, at[0]->len);
     asq__cmd_put(cmd, at[1]->str, at[1]->len);
-    asq__cmd_number(cmd, (uint64_t) (now_ms + PUT_OFF_MS));
+    asq__cmd_number(cmd, (uint64_t) until_ms);
     asq__cmd_puts(cmd, "off");
     asq__cmd_puts(cmd, "");
     asq__cmd_number(cmd, 0);
 }
 
-/* Puts a timer that was read. */
+/* Returns in how many ms to look at the handle of an agent again: the more agents, the later. */
+static int64_t look_again_ms(struct asq__timers *t, int64_t now_ms)
+{
+    if (now_ms - t->looks_since_ms >= t->look_every_ms || now_ms < t->looks_since_ms) {
+        int64_t every_ms = (int64_t) ASQ__EXPIRY_LOOK_MS * (1 + t->looks / LOOKS_AT_ONCE);
+        t->look_every_ms = every_ms < LOOK_LATEST_MS ? every_ms : LOOK_LATEST_MS;
+        t->looks_since_ms = now_ms;
+        t->looks = 0;
+    }
+    t->looks++;
+    return t->look_every_ms;
+}
+
+/* Puts the timer of an agent that ends by itself. While the handle is open with which it ends, and
+ * it is not due otherwise, it is not called. */
+static void put_agents_end(struct asq__cmd *cmd, struct asq__timers *t, const struct fired *f,
+                           const redisReply *const *at, int64_t now_ms)
+{
+    int64_t due_ms, again_ms;
+    uint64_t handle;
+    if (!asq__expiry_timer_read(f->spec->str, f->spec->len, &due_ms, &handle) || due_ms <= now_ms) {
+        put_expiry(cmd, f, now_ms, 0);
+        return;
+    }
+    switch (asq__handles_state(t->part->w, handle)) {
+    case ASQ__HANDLE_ENDED: put_expiry(cmd, f, now_ms, handle); return;
+    case ASQ__HANDLE_LIVES: again_ms = now_ms + look_again_ms(t, now_ms); break;
+    case ASQ__HANDLE_UNKNOWN:
+    default: again_ms = now_ms + ASQ__HANDLES_LOOK_MS; break;
+    }
+    put_off(cmd, at, again_ms < due_ms ? again_ms : due_ms);
+}
+
+/* Puts a timer that was read. One that cannot be fired, because a foreign write has damaged it, or
+ * its zone is missing here, is put off. */
 static void put_read(struct asq__cmd *cmd, struct asq__timers *t, const redisReply *const *at,
                      int64_t now_ms)
 {
@@ -348,7 +394,7 @@ static void put_read(struct asq__cmd *cmd, struct asq__timers *t, const redisRep
     char why[400] = "its state is damaged";
     int rc = read_timer(at, &f) ? 0 : ASQ_EPROTO;
     if (rc == 0 && strcmp(f.name, ASQ__EXPIRY_TIMER) == 0) {
-        put_expiry(cmd, &f, now_ms);
+        put_agents_end(cmd, t, &f, at, now_ms);
         return;
     }
     if (rc == 0)
@@ -364,7 +410,7 @@ static void put_read(struct asq__cmd *cmd, struct asq__timers *t, const redisRep
             t->part->w, ASQ_LOG_ERROR,
             "partition %u: timer %s cannot be fired, and is tried again later: %s", t->part->number,
             at[0]->str, why);
-        put_off(cmd, at, now_ms);
+        put_off(cmd, at, now_ms + PUT_OFF_MS);
     }
     asq_value_free(map);
 }

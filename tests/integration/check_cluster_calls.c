@@ -77,6 +77,33 @@ START_TEST(delayed_calls_run)
 }
 END_TEST
 
+/* The key of a handle is in the slot of the namespace, its agents are on all nodes. */
+START_TEST(agents_end_with_their_handle)
+{
+    asq_create_options options = ASQ_CREATE_OPTIONS_INIT;
+    asq_agent *agents[AGENTS];
+    char err[300] = "";
+    asq *other;
+    ck_assert_msg(asq_open(url, NULL, &other, err, sizeof err) == 0, "%s", err);
+    options.with_handle = true;
+    for (int i = 0; i < AGENTS; i++)
+        ck_assert_msg(asq_create_with(other, "Counter", &options, NULL, &agents[i]) == 0, "%s",
+                      asq_errmsg(other));
+    for (int i = 0; i < AGENTS; i++) {
+        asq_agent *proxy;
+        ck_assert_msg(asq_ready(agents[i], sup_limit_ms()) == 0, "%s", asq_errmsg(other));
+        ck_assert_int_eq(asq_attach(h, asq_agent_id(agents[i]), &proxy), 0);
+        asq_agent_free(agents[i]);
+        agents[i] = proxy;
+    }
+    asq_close(other);
+    for (int i = 0; i < AGENTS; i++) {
+        sup_wait_until(asq_ready(agents[i], sup_limit_ms()) == ASQ_ENOAGENT);
+        asq_agent_free(agents[i]);
+    }
+}
+END_TEST
+
 /* Runs as-ctl, and returns what it has printed. */
 static char *ctl(const char *const arguments[])
 {
@@ -275,6 +302,7 @@ static Suite *suite(void)
     tcase_add_test(t, calls_run_on_all_nodes);
     tcase_add_test(t, agents_call_each_other_across_nodes);
     tcase_add_test(t, delayed_calls_run);
+    tcase_add_test(t, agents_end_with_their_handle);
     tcase_add_test(t, operators_reach_all_nodes);
     suite_add_tcase(s, t);
     t = tcase_create("moves");

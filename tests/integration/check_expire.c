@@ -139,6 +139,28 @@ START_TEST(an_agent_ends_at_its_time_though_it_is_used)
 }
 END_TEST
 
+/* check_with_handle.c has the rest. */
+START_TEST(an_agent_may_end_with_its_handle)
+{
+    asq_create_options options = ASQ_CREATE_OPTIONS_INIT;
+    asq_agent *stays = idle_for(HOUR_MS), *a, *seen; /* in child mode it has the workers started */
+    asq *other = modes_open();
+    int64_t n;
+    options.with_handle = true;
+    int rc = asq_create_with(other, "Counter", &options, asq_pack("{s:i}", "value", 2), &a);
+    ck_assert_msg(rc == 0, "%s", asq_errmsg(other));
+    ck_assert_int_eq(call_int(a, "add", "[i]", 1), 3);
+    ok(asq_attach(H, asq_agent_id(a), &seen));
+    ck_assert_code(asq_ready(seen, sup_limit_ms()), mode == MODE_LOCAL ? ASQ_ENOAGENT : 0);
+    asq_agent_free(a);
+    asq_close(other);
+    wait_for(asq_ready(seen, sup_limit_ms()) == ASQ_ENOAGENT);
+    ok(add(stays, &n));
+    asq_agent_free(seen);
+    asq_agent_free(stays);
+}
+END_TEST
+
 START_TEST(what_is_deleted_does_not_come_back_to_expire)
 {
     asq_agent *a = idle_for(TTL_MS), *b;
@@ -407,6 +429,7 @@ static void add_all(TCase *t)
     tcase_add_test(t, an_agent_that_is_not_used_ends_with_its_timers);
     tcase_add_test(t, calls_keep_an_agent);
     tcase_add_test(t, an_agent_ends_at_its_time_though_it_is_used);
+    tcase_add_test(t, an_agent_may_end_with_its_handle);
     tcase_add_test(t, what_is_deleted_does_not_come_back_to_expire);
     tcase_add_test(t, an_expiry_that_makes_no_sense_is_refused);
     tcase_add_test(t, many_are_deleted_and_each_failure_is_told);

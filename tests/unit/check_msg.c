@@ -499,7 +499,7 @@ END_TEST
 /* Writes an expiry over that of a snapshot, and reads it. */
 static struct asq__expiry rewritten(struct asq__buf *b, size_t at, struct asq__expiry e)
 {
-    struct asq__expiry found = { 0, 0, 0 };
+    struct asq__expiry found = { .ttl_ms = 0 };
     asq__expiry_write(&e, b->data + at);
     ck_assert(asq__snapshot_expiry(b->data, b->len, &found, NULL));
     return found;
@@ -508,7 +508,7 @@ static struct asq__expiry rewritten(struct asq__buf *b, size_t at, struct asq__e
 START_TEST(an_expiry_comes_back_and_is_written_over)
 {
     static const uint8_t long_ttl[ASQ__EXPIRY_BYTES] = { 1, 2, 3, 4, 5, 6, 7, 8 };
-    struct asq__expiry e = { 60000, 1700000000123, 0 }, found;
+    struct asq__expiry e = { .ttl_ms = 60000, .end_ms = 1700000000123 }, found;
     struct asq__job job = { .kind = ASQUEUE__JOB_KIND__CREATE, .agent = "a", .class_name = "C" };
     struct asq__buf b;
     Asqueue__Batch *batch;
@@ -531,11 +531,55 @@ START_TEST(an_expiry_comes_back_and_is_written_over)
     ck_assert(!asq__snapshot_expiry(b.data, b.len, &found, NULL));
     asq__snapshot_put_expiry(&e, &b);
     ck_assert(asq__snapshot_expiry(b.data, b.len, &found, &at));
-    ck_assert_int_eq(rewritten(&b, at, (struct asq__expiry){ 60000, 0, 5 }).used_ms, 5);
+    ck_assert_int_eq(
+        rewritten(&b, at, (struct asq__expiry){ .ttl_ms = 60000, .used_ms = 5 }).used_ms, 5);
     ck_assert_int_eq(asq__snapshot_decode(b.data, b.len, &arena, &m, why, sizeof why), 0);
     ck_assert_uint_eq(m->expiry.len, ASQ__EXPIRY_BYTES);
     ck_assert_uint_eq(m->state.len, 2);
     asq__buf_release(&b);
+}
+END_TEST
+
+START_TEST(an_expiry_with_a_handle_comes_back)
+{
+    struct asq__expiry e = { .handle = 0xfedcba9876543210 }, found;
+    struct asq__job job = { .kind = ASQUEUE__JOB_KIND__CREATE, .agent = "a", .class_name = "C" };
+    struct asq__buf b;
+    Asqueue__Batch *batch;
+    char spec[ASQ__EXPIRY_SPEC];
+    int64_t due_ms;
+    uint64_t handle;
+    size_t at;
+
+    begin(&b);
+    job.expiry = &e;
+    put(&b, &job);
+    ck_assert_msg(decode(&b, &batch) == 0, "%s", why);
+    ck_assert(asq__expiry_read(batch->jobs[0]->expiry.data, batch->jobs[0]->expiry.len, &found));
+    ck_assert(found.handle == e.handle && !found.ttl_ms && !found.end_ms);
+    memset(b.data + b.len - 8, 0, 8); /* no handle, in the longer form */
+    ck_assert_int_eq(decode(&b, &batch), ASQ_EPROTO);
+
+    asq__buf_reset(&b);
+    ck_assert_int_eq(asq__snapshot_encode("C", 3, "\x18\x02", 2, "\x18\x04", 2, &b), 0);
+    asq__snapshot_put_expiry(&e, &b);
+    ck_assert(asq__snapshot_expiry(b.data, b.len, &found, &at));
+    e.ttl_ms = 60000;
+    e.used_ms = 5;
+    found = rewritten(&b, at, e);
+    ck_assert(found.used_ms == 5 && found.handle == e.handle);
+    asq__buf_release(&b);
+
+    ck_assert_int_eq(asq__expiry_timer(&e, 900000, 1000, spec), 1000 + ASQ__EXPIRY_LOOK_MS);
+    ck_assert(asq__expiry_timer_read(spec, strlen(spec), &due_ms, &handle));
+    ck_assert(due_ms == 900000 && handle == e.handle);
+    ck_assert(!asq__expiry_timer_read(spec, strlen(spec) - 17, &due_ms, &handle));
+    ck_assert_int_eq(asq__expiry_timer(&e, 1500, 1000, spec), 1500);
+    e.handle = 0;
+    ck_assert_int_eq(asq__expiry_timer(&e, 900000, 1000, spec), 900000);
+    ck_assert(!asq__expiry_timer_read(spec, strlen(spec), &due_ms, &handle));
+    ck_assert(!asq__expiry_timer_read("1 2 0", 5, &due_ms, &handle));
+    ck_assert(!asq__expiry_timer_read("1 2 3x", 6, &due_ms, &handle));
 }
 END_TEST
 
@@ -631,6 +675,7 @@ int main(void)
     tcase_add_test(c, a_success_is_no_failure_and_text_is_text);
     tcase_add_test(c, an_agents_record_comes_back);
     tcase_add_test(c, an_expiry_comes_back_and_is_written_over);
+    tcase_add_test(c, an_expiry_with_a_handle_comes_back);
     tcase_add_test(c, a_use_that_is_not_recorded_ends_no_agent_too_soon);
     tcase_add_test(c, a_records_arguments_and_class_are_found_without_the_rest);
     suite_add_tcase(s, c);
