@@ -20,7 +20,7 @@ enum { MAX_ROUNDS = 15, MAX_CONTENDERS = 8, MAX_PIDS = 24, MAX_CLIENTS = 512 };
 
 struct settings {
     bool quick, json;
-    bool install;  /* whether BullMQ may be installed from npm */
+    bool install;  /* whether peers may be installed from npm */
     int rounds;    /* 0: the number of each case */
     double span_s; /* of one measurement */
     double soak_s;
@@ -49,6 +49,8 @@ struct deployment_options {
     uint32_t partitions; /* 0: 128 */
     int processes;       /* as-worker's; 0: 1 */
     bool floor, lean;    /* the floor's worker instead, with its own script */
+    bool alone;          /* Redis without a worker */
+    const char *log;     /* appendfsync of a Redis with an append-only file, or NULL */
     int batch;           /* calls of the floor to an entry */
     bool no_stats;       /* as-worker keeps no figures */
     const char *metrics; /* the address of as-worker's metrics, or NULL */
@@ -74,6 +76,10 @@ struct deployment *the_library(void);
 double deployment_replace_worker(const struct deployment *d);
 /* Returns how many fields the keys attempts have together. */
 int64_t attempts_of(const struct deployment *d);
+/* Returns how often Redis has run a command, from scripts, too. */
+int64_t commands_of(const struct deployment *d, const char *command);
+/* Returns how many timers and calls there are. */
+int64_t due_or_running(const struct deployment *d);
 void deployment_pin(const struct deployment *d, int cpu); /* -1: all processors again */
 
 /* Return the CPU seconds of a process so far, with its threads, and its resident bytes. 0 when it
@@ -172,7 +178,7 @@ int table_svg(const char *path);
 struct row row_of(const char *name, const struct contender *c, const struct contender *y,
                   int rounds, figure_fn fn, const char *unit);
 
-/* ---- load (load.c, floor.c) ---- */
+/* ---- load (load.c, load_durable.c, floor_client.c, floor_bare.c) ---- */
 
 struct load {
     const char *method;
@@ -184,6 +190,8 @@ struct load {
     bool broadcast;  /* packed calls: by asq_broadcast, else corked */
     size_t state;    /* bytes of each agent's state beside its counter */
     int batch;       /* the floor's: calls to an entry; 0: 1 */
+    int events;      /* counted instead of each call: its steps, or its values; 0: 1 */
+    bool reads;      /* whether the caller reads what calls emit */
 };
 void load_async(const struct deployment *d, const void *load, struct outcome *out);
 void load_handles(const struct deployment *d, const void *load, struct outcome *out);
@@ -193,6 +201,30 @@ void floor_async(const struct deployment *d, const void *load, struct outcome *o
 void floor_sync(const struct deployment *d, const void *load, struct outcome *out);
 int floor_worker(const void *deployment);
 void floor_prepare(struct deployment *d, const struct deployment_options *options);
+
+/* Load with promises, emitted values at a given rate, and timers (load_durable.c). */
+struct durable {
+    uint64_t agents; /* calls, or timers, at a time */
+    int gap_ms;      /* between two values of a call, or two times of a timer */
+    bool reads;      /* whether the caller reads the values */
+};
+void load_promises(const struct deployment *d, const void *durable, struct outcome *out);
+/* Put into extra[0] the values that were emitted to an entry. */
+void load_paced(const struct deployment *d, const void *durable, struct outcome *out);
+void load_timers_at_once(const struct deployment *d, const void *durable, struct outcome *out);
+void load_timers(const struct deployment *d, const void *durable, struct outcome *out);
+
+/* Commands for one event after the other, pipelined by one client without a worker (floor_bare.c).
+ * In a command, separated by spaces, %p stands for a partition, %i for the number of the event, %o
+ * for that of 1,024 events before, %w for one of `window` names, %x for a text. */
+struct bare {
+    const char *const *commands; /* up to NULL */
+    int window;                  /* events under way */
+    double counted;              /* as so many, each event */
+    double rate;                 /* events a second; 0: as many as possible */
+    size_t text;                 /* bytes of %x */
+};
+void floor_bare(const struct deployment *d, const void *bare, struct outcome *out);
 
 extern const struct asq_class bench_class;
 
@@ -207,6 +239,7 @@ void case_round(void);
 void case_growth(void);
 void case_memory(void);
 void case_asleep(void);
+void case_durable(void);
 void case_start(void);
 void case_scale(void);
 void case_soak(void);

@@ -19,7 +19,7 @@ struct client {
     void *payload;
     size_t next;
     uint64_t rng;
-    uint64_t done;
+    uint64_t done, values;
     int in_flight;
     bool stop;
 };
@@ -116,12 +116,24 @@ static void on_result(asq_result *r, void *user)
         call_one(c);
 }
 
+static void on_emitted(asq_result *r, int what, const asq_value *value, void *user)
+{
+    struct client *c = user;
+    (void) r;
+    (void) value;
+    if (what < 0 || what == ASQ_NEXT_MISSED || what == ASQ_NEXT_AGAIN)
+        fail_client("values of a call are missing");
+    c->values += what == ASQ_NEXT_VALUE;
+}
+
 static void call_one(struct client *c)
 {
     asq_result *r;
     check(c, asq_call(some_agent(c), c->load->method, &r, "[y#]", c->payload, c->load->payload),
           "call");
     c->in_flight++;
+    if (c->load->reads)
+        check(c, asq_result_on_emit(r, on_emitted, c), "on_emit");
     check(c, asq_result_then(r, on_result, c), "then");
 }
 
@@ -130,6 +142,11 @@ static void run_for(struct client *c, double seconds)
     for (double end = now_s() + seconds; now_s() < end;)
         if (asq_poll(c->h, 1000) < 0)
             fail_client("poll: %s", asq_errmsg(c->h));
+}
+
+static double events_of(const struct load *l)
+{
+    return l->events ? l->events : 1;
 }
 
 void load_async(const struct deployment *d, const void *load, struct outcome *out)
@@ -141,14 +158,21 @@ void load_async(const struct deployment *d, const void *load, struct outcome *ou
     for (int i = 0; i < c.load->window; i++)
         call_one(&c);
     run_for(&c, warm_s());
+    int64_t entries = c.load->events ? commands_of(d, "xadd") : 0;
     meter_start(&m, d);
     uint64_t before = c.done;
     run_for(&c, settings.span_s);
-    meter_stop(&m, (double) (c.done - before), out);
+    meter_stop(&m, (double) (c.done - before) * events_of(c.load), out);
+    /* Each call is an entry of its own; the others are of values. */
+    entries = c.load->events ? commands_of(d, "xadd") - entries - (int64_t) (c.done - before) : 0;
+    out->extra[0] = entries > 0 ? out->calls / (double) entries : 0;
     c.stop = true;
     while (c.in_flight > 0)
         if (asq_poll(c.h, 1000) < 0)
             fail_client("poll: %s", asq_errmsg(c.h));
+    if (c.load->reads && (double) c.values != (double) c.done * events_of(c.load))
+        fail_client("%llu values of %llu calls were read", (unsigned long long) c.values,
+                    (unsigned long long) c.done);
     asq_close(c.h);
 }
 

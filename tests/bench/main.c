@@ -33,6 +33,7 @@ static const struct {
     { "round", case_round, "one call to each agent, all answers gathered", false },
     { "growth", case_growth, "cost per call with many agents against few", false },
     { "memory", case_memory, "per agent, waiting call and parked call", false },
+    { "durable", case_durable, "steps, emitted values, promises, timers", false },
     { "asleep", case_asleep, "sleeping calls: memory, and a hand-over of all", true },
     { "start", case_start, "child mode: open, one agent, first answer", false },
     { "scale", case_scale, "clients, processes, partitions, size of state", false },
@@ -60,7 +61,7 @@ static void usage(FILE *to)
         "  --soak S    seconds of the case soak (1800; 20 with --quick)\n"
         "  --agents N  most agents of a case (1000000; 20000 with --quick)\n"
         "  --svg FILE  a chart of the rates\n"
-        "  --install   the peer that npm has, BullMQ, is first installed into the build tree\n\n",
+        "  --install   the peers that npm has, BullMQ and Restate, are first installed into the build tree\n\n",
         to);
     for (int i = 0; i < N_CASES; i++)
         fprintf(to, "  %-8s %s%s\n", cases[i].name, cases[i].what,

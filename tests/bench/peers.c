@@ -2,7 +2,7 @@
  * peers.c: other queues beside the library, in the same rounds. Each peer has its own server, and a
  * worker and a client in the configuration that suits it best (peers/). C programs are compiled
  * here, when pkg-config finds the peer's library; a peer that is not installed is skipped with a
- * line. BullMQ comes from npm, into the build tree, and only on request (--install).
+ * line. BullMQ and Restate come from npm, into the build tree, and only on request (--install).
  *
  * A peer's program: `worker ADDRESS` (or worker-sync, for one call at a time) until it is killed;
  * `async ADDRESS SECONDS BYTES` prints calls per second with 1,024 in flight; `sync ADDRESS SECONDS
@@ -22,7 +22,14 @@
 enum { MAX_ARGS = 12, PAYLOAD = 100, WINDOW = 1024, AGENTS = 1024, GROUP = 2048 };
 
 /* Versions for which the program is written, and with which it is known to work. */
-#define NODE_PACKAGES "bullmq@6.7.0 ioredis@6.0.0"
+#define NODE_PACKAGES                                                                              \
+    "bullmq@6.7.0 ioredis@6.0.0 @restatedev/restate-server@1.7.12 @restatedev/restate-sdk@1.17.2"
+
+/* The path of Restate's program, in a package for each kind of machine. The program that npm puts
+ * into .bin starts it as a child, which would be left. */
+#define RESTATE                                                                                    \
+    "\"$(node -p 'require.resolve(`@restatedev/restate-server-${process.platform}-${process.arch}" \
+    "/bin/restate-server`)')\""
 
 /* The interpreter of the system's packages, which may not be the first in PATH. */
 #define PYTHON "${PYTHON:-/usr/bin/python3}"
@@ -36,6 +43,10 @@ struct peer {
     int workers;
     double async_bar; /* the library's calls per second relative to the peer's */
     bool packed_bar;
+    /* A path below "%": it is there when the server is up, and its directory is the address; NULL:
+     * by port or Unix socket. */
+    const char *ready;
+    bool logs; /* to disk, so rows with a log of Redis stand beside it */
 };
 
 static const struct peer peers[] = {
@@ -72,6 +83,17 @@ static const struct peer peers[] = {
       .needs = "node -e 'require(\"bullmq\")'",
       .workers = 1,
       .async_bar = 4 },
+    { .name = "Restate",
+      .source = "restate_peer.js",
+      .server = { "sh", "-c",
+                  "RESTATE_DISABLE_TELEMETRY=true exec " RESTATE
+                  " --listen-mode unix --node-name n --base-dir \"$0\" --no-logo",
+                  "%" },
+      .needs = "node -e 'require(\"@restatedev/restate-sdk\")' && test -x " RESTATE,
+      .workers = 1,
+      .async_bar = 4,
+      .ready = "n/ingress.sock",
+      .logs = true },
     { .name = "Celery",
       .source = "celery_peer.py",
       .needs = PYTHON " -c 'import celery, redis'",
@@ -190,7 +212,10 @@ static bool start_server(struct running *r)
     snprintf(listen_at, sizeof listen_at, "unix:%s.sock", data);
     for (int i = 0; i < MAX_ARGS && p->server[i]; i++)
         by_path |= strcmp(p->server[i], "U") == 0;
-    if (by_path)
+    if (p->ready)
+        snprintf(r->address, sizeof r->address, "%s/%.*s", data, (int) strcspn(p->ready, "/"),
+                 p->ready);
+    else if (by_path)
         snprintf(r->address, sizeof r->address, "%s", listen_at + 5);
     else
         snprintf(r->address, sizeof r->address, "%d", port);
@@ -206,8 +231,10 @@ static bool start_server(struct running *r)
         memcpy(argv, redis, sizeof redis);
     }
     r->processes.redis = spawn_args(r->name, argv);
-    for (double end = now_s() + 10; !up && now_s() < end; usleep(20000))
-        up = by_path ? access(r->address, F_OK) == 0 : is_listening(port);
+    if (p->ready)
+        snprintf(listen_at, sizeof listen_at, "unix:%.120s/%.30s", data, p->ready);
+    for (double end = now_s() + 20; !up && now_s() < end; usleep(20000))
+        up = by_path || p->ready ? access(listen_at + 5, F_OK) == 0 : is_listening(port);
     if (!up)
         end_process(r->processes.redis);
     return up;
@@ -275,6 +302,47 @@ static void sync_rows(const struct running *r, const struct contender *lib,
     table_add(&row);
 }
 
+/* Measures the library with a log of Redis beside a peer that has one, and adds rows. */
+static void rows_with_log(struct running *r, const struct load *load, int rounds)
+{
+    enum { LOGS = 2, PEER = LOGS };
+    static const char *const logs[LOGS] = { "always", "everysec" };
+    struct deployment *d[LOGS];
+    struct contender c[LOGS + 1];
+    struct row row;
+    char name[64];
+    for (int i = 0; i < LOGS; i++) {
+        struct deployment_options o = { .name = logs[i], .log = logs[i] };
+        d[i] = deployment_start(&o);
+    }
+    for (int sync = 0; sync < 2; sync++) {
+        memset(c, 0, sizeof c);
+        for (int i = 0; i < LOGS; i++)
+            c[i] = (struct contender){ .name = logs[i],
+                                       .d = d[i],
+                                       .fn = sync ? load_sync : load_async,
+                                       .arg = load,
+                                       .cpu = -1 };
+        c[PEER] = (struct contender){ .name = r->peer->name,
+                                      .d = &r->processes,
+                                      .fn = sync ? peer_sync : peer_async,
+                                      .arg = r,
+                                      .cpu = -1 };
+        start_workers(r, sync ? "worker-sync" : "worker");
+        measure(c, LOGS + 1, rounds);
+        end_workers(r);
+        for (int i = 0; i < LOGS; i++) {
+            snprintf(name, sizeof name, "%s, AOF %s, against %s%s", sync ? "sync" : "async",
+                     logs[i], r->peer->name, sync ? ", median" : "");
+            row = row_of(name, &c[i], &c[PEER], rounds, sync ? p50_us : calls_per_s,
+                         sync ? "us" : "calls/s");
+            table_add(&row);
+        }
+    }
+    for (int i = 0; i < LOGS; i++)
+        deployment_stop(d[i]);
+}
+
 static void peer_rows(struct running *r, int rounds)
 {
     enum { LIB_ASYNC, LIB_PACKED, ASYNC, LIB_SYNC, SYNC, LIB_SYNC_1, SYNC_1, N };
@@ -315,6 +383,8 @@ static void peer_rows(struct running *r, int rounds)
     table_add(&row);
     sync_rows(r, &c[LIB_SYNC], &c[SYNC], "", rounds, true);
     sync_rows(r, &c[LIB_SYNC_1], &c[SYNC_1], ", one core", rounds, false);
+    if (r->peer->logs)
+        rows_with_log(r, &one, rounds);
 }
 
 /* Installs npm's packages beside the program. */

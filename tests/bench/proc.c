@@ -233,6 +233,23 @@ int64_t attempts_of(const struct deployment *d)
     return sum_of(d, "HLEN asq:{default.%u}:attempts");
 }
 
+int64_t due_or_running(const struct deployment *d)
+{
+    return sum_of(d, "ZCARD asq:{default.%u}:timers") + sum_of(d, "XLEN asq:{default.%u}:jobs");
+}
+
+int64_t commands_of(const struct deployment *d, const char *command)
+{
+    char name[64];
+    snprintf(name, sizeof name, "cmdstat_%s:calls=", command);
+    redisReply *reply = ask(d, "INFO commandstats");
+    const char *at = reply && reply->type == REDIS_REPLY_STRING ? strstr(reply->str, name) : NULL;
+    int64_t n = at ? strtoll(at + strlen(name), NULL, 10) : 0;
+    if (reply)
+        freeReplyObject(reply);
+    return n;
+}
+
 /* Returns how many worker processes there are. */
 static int64_t listed_of(const struct deployment *d)
 {
@@ -295,9 +312,19 @@ struct deployment *deployment_start(const struct deployment_options *o)
     snprintf(d->socket, sizeof d->socket, "%s/r%d.sock", d->dir, number);
     snprintf(d->url, sizeof d->url, "unix:%s", d->socket);
     char server[] = "redis-server", port[] = "--port", zero[] = "0", sock[] = "--unixsocket",
-         save[] = "--save", none[] = "", log[] = "--loglevel", warning[] = "warning";
-    char *argv[] = { server, port, zero, sock, d->socket, save, none, log, warning, NULL };
-    char name[48];
+         save[] = "--save", none[] = "", log[] = "--loglevel", warning[] = "warning",
+         folder[] = "--dir", only[] = "--appendonly", yes[] = "yes", fsync_[] = "--appendfsync",
+         append[16], path[128], name[48];
+    char *argv[24] = { server, port, zero, sock, d->socket, save, none, log, warning };
+    int n = 9; /* of argv */
+    snprintf(append, sizeof append, "%s", o->log ? o->log : "");
+    if (o->log) {
+        char *more[] = { folder, path, only, yes, fsync_, append };
+        snprintf(path, sizeof path, "%s/%s", d->dir, d->name);
+        if (mkdir(path, 0700) < 0)
+            die("%s: %s", path, strerror(errno));
+        memcpy(argv + n, more, sizeof more);
+    }
     snprintf(name, sizeof name, "redis-%s", d->name);
     d->redis = spawn(name, argv);
     if (!wait_for_socket(d->socket, 20))
@@ -306,7 +333,7 @@ struct deployment *deployment_start(const struct deployment_options *o)
         floor_prepare(d, o);
         d->worker = spawn_fn(floor_worker, d);
         find_processes(d);
-    } else {
+    } else if (!o->alone) {
         start_worker(d, o);
     }
     return d;
