@@ -4,9 +4,13 @@
  * Where a test would wait for the time to live of a key, it shortens that.
  */
 #include "load.h"
+#include "proto/asqueue.pb-c.h"
 #include "redis/handle_key.h"
 #include "support/acl.h"
 #include "support/suite.h"
+#include "value/expiry.h"
+#include "value/hash.h"
+#include "value/msg.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -268,6 +272,47 @@ START_TEST(who_gets_an_agent_does_not_change_its_end)
 }
 END_TEST
 
+/* Puts the job of an owner into the stream that has found the end of a handle. */
+static void tell_of_end(const char *id, uint64_t handle)
+{
+    struct asq__expiry told = { .handle = handle };
+    uint8_t bytes[500], expiry[ASQ__EXPIRY_BYTES_MAX], batch_id[ASQ__BATCH_ID] = "another handle";
+    char *agent = strdup(id);
+    Asqueue__Batch batch;
+    Asqueue__Job job, *jobs = &job;
+    asqueue__batch__init(&batch);
+    asqueue__job__init(&job);
+    asq__expiry_write(&told, expiry);
+    batch_id[ASQ__BATCH_ID - 1] = (uint8_t) handle;
+    job.kind = ASQUEUE__JOB_KIND__EXPIRE;
+    job.agent = agent;
+    job.expiry = (ProtobufCBinaryData){ sizeof expiry, expiry };
+    job.no_result = true;
+    batch.id = (ProtobufCBinaryData){ sizeof batch_id, batch_id };
+    batch.jobs = &jobs;
+    batch.n_jobs = 1;
+    size_t n = asqueue__batch__pack(&batch, bytes);
+    sup_redis_do(redis, "XADD asq:{default.%d}:jobs * call expire batch %b",
+                 (int) asq__partition_of(id, strlen(id), PARTITIONS), bytes, n);
+    free(agent);
+}
+
+START_TEST(the_end_of_another_handle_is_none)
+{
+    pid_t w = worker();
+    asq_agent *a = make(h, "mine", 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    char *handle = shown_handle("mine-0");
+    tell_of_end("mine-0", 1 + strtoull(handle, NULL, 16));
+    ck_assert_int_eq(asq_call_wait(a, "read", NULL, NULL), 0); /* behind that */
+    tell_of_end("mine-0", strtoull(handle, NULL, 16));
+    sup_wait_until(count("mine") == 0);
+    asq_agent_free(a);
+    load_worker_stop(w);
+    free(handle);
+}
+END_TEST
+
 START_TEST(an_agent_ends_sooner_that_is_not_used)
 {
     asq_create_options options = ASQ_CREATE_OPTIONS_INIT;
@@ -387,6 +432,7 @@ int main(void)
     tcase_add_test(t, a_key_that_redis_has_lost_ends_nothing);
     tcase_add_test(t, a_forked_copy_of_a_handle_ends_nothing);
     tcase_add_test(t, who_gets_an_agent_does_not_change_its_end);
+    tcase_add_test(t, the_end_of_another_handle_is_none);
     tcase_add_test(t, an_agent_ends_sooner_that_is_not_used);
     tcase_add_test(t, a_client_that_may_not_write_the_key_is_told);
     tcase_add_test(t, each_agent_ends_once_when_workers_and_redis_die);
