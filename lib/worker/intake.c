@@ -320,7 +320,9 @@ static void take_attempts(struct asq__partition *p, struct asq__entry *e)
     for (size_t i = 0; i < e->batch->n_jobs; i++) {
         char id[ASQ__CALL_ID_TEXT];
         asq__wcall_id(&e->calls[i], id);
-        asq__attempts_take(&p->attempts, id, asq__now_ms(), p->minus_mono_ms, &e->calls[i]);
+        asq__attempts_take(&p->attempts, id, asq__now_ms(), p->minus_mono_ms,
+                           e->kept && !asq__stream_id_is_at_most(e->id, p->inherited),
+                           &e->calls[i]);
     }
 }
 

@@ -432,6 +432,7 @@ int asq__later_take(struct asq__entry *e, const void *data, size_t n)
 
 void asq__later_take_state(struct asq__entry *to, const struct asq__entry *from)
 {
+    bool moved_here = !asq__stream_id_is_at_most(from->id, to->part->inherited);
     to->returned = to->may_have_begun = true;
     to->out_of_order = false; /* Redis has accepted it before */
     to->made_ms = from->made_ms;
@@ -439,11 +440,11 @@ void asq__later_take_state(struct asq__entry *to, const struct asq__entry *from)
         const struct asq__wcall *f = &from->calls[i];
         struct asq__wcall *t = &to->calls[i];
         t->reentered |= f->reentered;
-        if (t->retries || t->due_ms) { /* attempts are newer */
+        if ((t->retries || t->due_ms) && !moved_here) { /* attempts are newer */
             t->marked = f->marked && t->keeps_place;
             continue;
         }
-        t->recorded |= f->recorded;
+        t->recorded = moved_here ? f->recorded : t->recorded || f->recorded;
         t->retries = f->retries;
         t->due_ms = f->due_ms;
         t->keeps_place = f->keeps_place;

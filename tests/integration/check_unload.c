@@ -428,6 +428,26 @@ START_TEST(an_agent_is_deleted_behind_its_call_that_is_away)
 END_TEST
 
 /* Calls of one entry: they leave together and come back together. */
+/* What the owner has read of the call when it took over is of before its steps. */
+START_TEST(a_call_that_has_failed_under_another_owner_keeps_its_records)
+{
+    const asq_retry retry = { ASQ_RETRY_INIT, .attempts = 3, .delay_ms = 2000 };
+    asq_call_options options = ASQ_CALL_OPTIONS_INIT;
+    asq_result *r;
+
+    options.retry = &retry;
+    ok(asq_callv(walker, "run", &options, asq_pack("[s]", "E w:one z:9000 w:two"), &r));
+    sup_wait_until(asq_poll(H, 0) >= 0 && sum("HLEN", "attempts") == 1);
+    kill(sup_redis_worker_pid(redis, "w.0"), SIGKILL);
+    wait_until_away();
+    ck_assert_int_eq(walker_count("one"), 1);
+    expect_text(r, "1 1 ");
+    ck_assert_int_eq(walker_count("one"), 1);
+    ck_assert_int_eq(asleep(), 2);
+    expect_nothing();
+}
+END_TEST
+
 START_TEST(calls_of_a_batch_leave_together)
 {
     enum { N = 3 };
@@ -778,6 +798,7 @@ int main(void)
     tcase_add_loop_test(away, the_agents_other_calls_wait_for_one_that_is_away, 0, 4);
     tcase_add_loop_test(away, a_call_that_is_away_is_told_that_it_is_cancelled, 0, 2);
     tcase_add_test(away, an_agent_is_deleted_behind_its_call_that_is_away);
+    tcase_add_test(away, a_call_that_has_failed_under_another_owner_keeps_its_records);
     tcase_add_test(away, calls_of_a_batch_leave_together);
     tcase_add_loop_test(away, a_call_that_was_removed_by_hand_holds_up_nobody, 0, 3);
     tcase_add_loop_test(away, a_copy_does_not_run_without_what_its_call_has_recorded, 0, 2);

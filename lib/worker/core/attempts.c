@@ -98,13 +98,15 @@ static size_t find(const struct asq__attempts *all, const char *call)
 }
 
 void asq__attempts_take(const struct asq__attempts *all, const char *call, int64_t now_ms,
-                        int64_t minus_mono_ms, struct asq__wcall *c)
+                        int64_t minus_mono_ms, bool returned, struct asq__wcall *c)
 {
     size_t from = find(all, call), to = from;
     for (; to < all->n && strcmp(all->list[to].call, call) == 0; to++)
-        if (all->list[to].kind == ASQ__ATTEMPT_RETRY)
+        if (all->list[to].kind == ASQ__ATTEMPT_RETRY && !returned)
             c->recorded = false; /* a failed run has ended the records that its Later tells of */
     for (size_t i = from; i < to; i++)
-        take(&all->list[i], now_ms, minus_mono_ms, c);
+        if (!returned ||
+            (all->list[i].kind != ASQ__ATTEMPT_RETRY && all->list[i].kind != ASQ__ATTEMPT_STEPS))
+            take(&all->list[i], now_ms, minus_mono_ms, c);
     c->marked = c->marked && c->keeps_place;
 }

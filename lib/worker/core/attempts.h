@@ -48,9 +48,10 @@ void asq__attempts_add(struct asq__attempts *all, const char *field, const char 
 void asq__attempts_sort(struct asq__attempts *all); /* once, after the last is added */
 void asq__attempts_clear(struct asq__attempts *all);
 /* Gives `c`, whose id is `call`, what is known of its earlier attempts. now_ms: monotonic;
- * minus_mono_ms: the partition's clock minus the monotonic one. c->died_how is borrowed from
- * `all`. */
+ * minus_mono_ms: the partition's clock minus the monotonic one. returned: its batch has come back
+ * from `later` since they were read, and has told of its failed runs, its sleep and its records
+ * already. c->died_how is borrowed from `all`. */
 void asq__attempts_take(const struct asq__attempts *all, const char *call, int64_t now_ms,
-                        int64_t minus_mono_ms, struct asq__wcall *c);
+                        int64_t minus_mono_ms, bool returned, struct asq__wcall *c);
 
 #endif
