@@ -626,9 +626,11 @@ ASQ_API int asq_clone(asq_agent *agent, const char *id, asq_agent **ret);
 ASQ_API int asq_to_dist(asq_agent *local, asq *h, asq_agent **ret);
 
 /* Read and write attributes. The caller owns *ret; `value` is taken. asq_get and asq_set wait, for
- * at most the handle's timeout; the _async forms return a result at once. Errors: those of calls,
- * ASQ_ENOATTR, ASQ_EPRIVATE (a name with a leading '_', or an attribute that is set and not
- * ASQ_WRITABLE), ASQ_ENOTSUP (set: the class keeps a struct and has no function for it). */
+ * at most the handle's timeout; the _async forms return a result at once. They count as calls, and
+ * wait for their turn like any; reading one that is ASQ_LIVE does not (asq_ctx_publish). Errors:
+ * those of calls, ASQ_ENOATTR, ASQ_EPRIVATE (a name with a leading '_', or an attribute that is
+ * set and not ASQ_WRITABLE), ASQ_ENOTSUP (set: the class keeps a struct and has no function for
+ * it). */
 ASQ_API int asq_get(asq_agent *agent, const char *attribute, asq_value **ret);
 ASQ_API int asq_set(asq_agent *agent, const char *attribute, asq_value *value);
 ASQ_API int asq_get_async(asq_agent *agent, const char *attribute, asq_result **ret);
@@ -1102,7 +1104,9 @@ enum {
     ASQ_WRITABLE = 1 << 2,    /* attributes: may be set from outside */
     /* methods, with ASQ_READONLY: any number of such calls of one agent may run at the same time,
      * on several threads; the data that they read must permit that */
-    ASQ_CONCURRENT = 1 << 3
+    ASQ_CONCURRENT = 1 << 3,
+    /* attributes: read without waiting for calls of the agent; see asq_ctx_publish */
+    ASQ_LIVE = 1 << 4
 };
 
 typedef struct asq_method {
@@ -1125,7 +1129,7 @@ typedef struct asq_attribute {
     const char *name; /* NULL ends the table; with a leading '_' private to the agent itself */
     int (*get)(asq_ctx *ctx, void *self, asq_value **ret);
     int (*set)(asq_ctx *ctx, void *self, const asq_value *value);
-    unsigned flags;  /* ASQ_READONLY, ASQ_NONBLOCKING, ASQ_WRITABLE */
+    unsigned flags;  /* ASQ_READONLY, ASQ_NONBLOCKING, ASQ_WRITABLE, ASQ_LIVE */
     const char *doc; /* a line for people, or NULL */
 } asq_attribute;
 
@@ -1263,6 +1267,27 @@ ASQ_API bool asq_ctx_canceled(const asq_ctx *ctx);
  * Errors: those of every wait; of durable ones those of asq_ctx_now, too, but not ASQ_ELIMIT. They
  * are also set as the call's, as by asq_fail. */
 ASQ_API int asq_ctx_sleep(asq_ctx *ctx, int64_t ms);
+/* Publishes the values of the agent's attributes that are ASQ_LIVE, as they are now: their get
+ * functions run, on the method's thread. asq_get and asq_get_async give such an attribute from what
+ * was published last, at once, also while a call of the agent runs, parks or waits for days, and
+ * past calls that are queued. So they keep no order with other calls, those of the same handle
+ * included.
+ *
+ * - A call publishes them by itself as it begins, so what is read before the method publishes is
+ *   the state that the call found; a method that is ASQ_NONBLOCKING and a call inside of another
+ *   one of the agent do not. When no call of the agent is under way, the attribute itself is read.
+ * - They are in the memory of the agent's worker alone, and are no part of its state. They end with
+ *   the call; those of a call that is inside of another one stay until that one publishes or ends,
+ *   unless it fails. If the worker dies, or hands the agent over, readers see the committed state
+ *   until the call runs again. The values of a call that has given back its run to sleep (see
+ *   asq_ctx_sleep) stay, as long as its worker has room for them.
+ * - A get function that fails as the call begins fails the reads, not the call.
+ *
+ * All values together may have 64 KiB. Errors: ASQ_ENOATTR (the class has no such attribute),
+ * ASQ_ESTATE (in a creation, or in a get function while it runs for this), ASQ_ELIMIT, ASQ_ENOMEM,
+ * ASQ_EUNLOADED, those of a get function; then nothing is published, and they are also set as the
+ * call's, as by asq_fail. */
+ASQ_API int asq_ctx_publish(asq_ctx *ctx);
 /* Steps: what a method does outside of Redis, once.
  *
  * asq_step runs fn, and records its value before anything that the method does later can be seen by

@@ -1016,6 +1016,9 @@ class context
         check(rc, asq_ctx_handle(ctx_));
         return value(v);
     }
+    /* Publishes the attributes that are ASQ_LIVE, for whoever reads them meanwhile; see
+     * asq_ctx_publish. */
+    void publish() const { check(asq_ctx_publish(ctx_), asq_ctx_handle(ctx_)); }
     /* Emits a value while the call runs, for whoever waits for it; see asq_emit. */
     void emit(value v) const { check(asq_emit(ctx_, v.give()), asq_ctx_handle(ctx_)); }
     /* Makes a promise, which is waited for as a call is; see asq_promise_new. */
@@ -1336,10 +1339,11 @@ class class_builder
         own_->attributes.push_back({ std::move(name), std::move(doc), flags, nullptr });
         return std::move(*this);
     }
-    /* Adds an attribute that get(context?) computes. */
-    template <class F> class_builder &&computed(std::string name, F get, std::string doc = "") &&
+    /* Adds an attribute that get(context?) computes; flags: ASQ_LIVE, ASQ_NONBLOCKING. */
+    template <class F>
+    class_builder &&computed(std::string name, F get, std::string doc = "", unsigned flags = 0) &&
     {
-        add_computed<void>(std::move(name), std::move(get), std::move(doc));
+        add_computed<void>(std::move(name), std::move(get), std::move(doc), flags);
         return std::move(*this);
     }
     /* Sets the version of the state's layout; initially 0. */
@@ -1446,10 +1450,11 @@ class class_builder
         };
         own_->methods.push_back(std::move(part));
     }
-    template <class Self, class F> void add_computed(std::string name, F get, std::string doc)
+    template <class Self, class F>
+    void add_computed(std::string name, F get, std::string doc, unsigned flags)
     {
         own_->attributes.push_back(
-            { std::move(name), std::move(doc), 0,
+            { std::move(name), std::move(doc), flags,
               [get = std::move(get)](asq_ctx *ctx, void *self) mutable -> value {
                   return value(
                       detail::call_typed<Self>(get, ctx, static_cast<Self *>(self), view(), ""));
@@ -1553,9 +1558,10 @@ template <class T> class class_of : public class_builder
         };
         return std::move(*this);
     }
-    template <class F> class_of &&computed(std::string name, F get, std::string doc = "") &&
+    template <class F>
+    class_of &&computed(std::string name, F get, std::string doc = "", unsigned flags = 0) &&
     {
-        add_computed<T>(std::move(name), std::move(get), std::move(doc));
+        add_computed<T>(std::move(name), std::move(get), std::move(doc), flags);
         return std::move(*this);
     }
 };

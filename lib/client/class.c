@@ -312,7 +312,8 @@ static asq_value *describe_flags(unsigned flags)
     } known[] = { { ASQ_READONLY, "readonly" },
                   { ASQ_NONBLOCKING, "nonblocking" },
                   { ASQ_WRITABLE, "writable" },
-                  { ASQ_CONCURRENT, "concurrent" } };
+                  { ASQ_CONCURRENT, "concurrent" },
+                  { ASQ_LIVE, "live" } };
     asq_value *list = asq_value_list();
     for (size_t i = 0; list && i < sizeof known / sizeof known[0]; i++)
         if (flags & known[i].flag && asq_list_append(list, asq_value_string(known[i].name)) < 0) {

@@ -38,6 +38,7 @@ struct asq__class {
     struct asq__method *methods; /* in the table's order */
     struct asq__attribute *attributes;
     size_t method_count, attribute_count;
+    size_t live_count; /* attributes that are ASQ_LIVE */
     struct asq__table by_method, by_attribute;
     uint32_t first_series; /* of the worker's metrics; 0: none. Set by worker/metrics.c */
     char *plugin;          /* name of the file that it comes from; NULL: the program */
@@ -62,7 +63,7 @@ const struct asq__class *asq__registry_find(const struct asq__registry *r, const
 int asq__registry_unknown(const struct asq__registry *r, const char *name, char *err,
                           size_t errlen);
 /* Returns a map as asq_classes does, without "workers" and private members. Absent texts are null,
- * flags a list of "readonly", "nonblocking" and "writable". NULL if memory is short. */
+ * flags a list of "readonly", "nonblocking", "writable", "concurrent" and "live". NULL if memory is short. */
 asq_value *asq__registry_describe(const struct asq__registry *r);
 
 /* Return NULL if the name is unknown. */

@@ -20,7 +20,7 @@ enum {
     MAX_LAYOUT = 4096, /* bytes of a table's struct, of any version; a larger size is wrong */
     LEAST_STACK = 16384,
     METHOD_FLAGS = ASQ_READONLY | ASQ_NONBLOCKING | ASQ_CONCURRENT,
-    ATTRIBUTE_FLAGS = ASQ_READONLY | ASQ_NONBLOCKING | ASQ_WRITABLE
+    ATTRIBUTE_FLAGS = ASQ_READONLY | ASQ_NONBLOCKING | ASQ_WRITABLE | ASQ_LIVE
 };
 
 /* ---- tables of other versions ---- */
@@ -145,7 +145,8 @@ static int check_method(const struct asq__class *c, const asq_method *m, char *e
     if (!m->fn)
         return asq__err(err, errlen, ASQ_EINVAL, "%s has no function (fn is NULL)", owner);
     if (m->flags & ~(unsigned) METHOD_FLAGS)
-        return asq__err(err, errlen, ASQ_EINVAL, "%s: ASQ_WRITABLE is for attributes", owner);
+        return asq__err(err, errlen, ASQ_EINVAL, "%s: %s is for attributes", owner,
+                        m->flags & ASQ_LIVE ? "ASQ_LIVE" : "ASQ_WRITABLE");
     if (m->flags & ASQ_CONCURRENT && !(m->flags & ASQ_READONLY))
         return asq__err(err, errlen, ASQ_EINVAL,
                         "%s is ASQ_CONCURRENT and not ASQ_READONLY: only what changes no state can "
@@ -165,6 +166,9 @@ static int check_attribute(const struct asq__class *c, const asq_attribute *a, c
         return rc;
     if (a->flags & ASQ_CONCURRENT)
         return asq__err(err, errlen, ASQ_EINVAL, "%s: ASQ_CONCURRENT is for methods", owner);
+    if (a->flags & ASQ_LIVE && *a->name == '_')
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "%s is ASQ_LIVE and, by the '_', private: nobody could read it", owner);
     if (c->def.save && !a->get)
         return asq__err(err, errlen, ASQ_EINVAL,
                         "%s has no get function, which it needs because the class keeps its state "
@@ -291,6 +295,7 @@ static int take_attributes(struct asq__class *c, const asq_class *def, char *err
             return asq__err(err, errlen, ASQ_EINVAL, "class %s has two attributes '%s'",
                             c->def.name, a->def.name);
         asq__table_add(&c->by_attribute, &a->node);
+        c->live_count += (a->def.flags & ASQ_LIVE) != 0;
     }
     return 0;
 }

@@ -14,6 +14,7 @@
 #include "asqueue.h"
 #include "client/class.h"
 #include "client/handle.h"
+#include "client/live.h"
 #include "client/local_promises.h"
 #include "client/local_timers.h"
 #include "client/model.h"
@@ -41,7 +42,8 @@ struct local_agent {
     struct asq__node node; /* in local->agents, by id */
     struct asq__object object;
     struct asq__signal_box signals;
-    char id[]; /* NUL-terminated */
+    struct asq__live *live; /* published of its attributes; or NULL */
+    char id[];              /* NUL-terminated */
 };
 
 /* A result whose id was handed out; kept until the handle is closed. */
@@ -290,6 +292,53 @@ static void keep_signal(asq_ctx *ctx, struct local_agent *a, const Asqueue__Job 
                          "signal", job->agent, "", ctx->call_id);
 }
 
+/* ---- live attributes ---- */
+
+static void publish(asq_ctx *ctx, struct asq__live *values)
+{
+    struct local_agent *a = ASQ__CONTAINER(ctx->object, struct local_agent, object);
+    asq__live_unref(a->live);
+    a->live = values;
+}
+
+/* Returns what a job that comes while a call is under way reads; NULL: it is none that does. */
+static const struct asq__live_value *published(const struct local_agent *a, const Asqueue__Job *job)
+{
+    return job->kind == ASQUEUE__JOB_KIND__GET ? asq__live_find(a->live, job->method) : NULL;
+}
+
+static void read_published(asq_ctx *ctx, struct local_agent *a, const Asqueue__Job *job,
+                           const struct asq__live_value *v, struct asq__effect *effect)
+{
+    char place[ASQ__PLACE_MAX];
+    const void *bytes = asq__live_bytes(a->live, v);
+    *effect = (struct asq__effect){ .kind = ASQ__EFFECT_NONE };
+    ctx->object = &a->object;
+    asq__buf_init(&effect->value, v->n);
+    asq__buf_init(&effect->timer_spec, 0);
+    if (v->code) {
+        asq_fail(ctx, v->code, "%s", (const char *) bytes);
+        asq__error_where(&ctx->error, a->object.cls->def.name,
+                         asq__job_place(job->kind, job->method, place), job->agent, "",
+                         ctx->call_id);
+    } else {
+        asq__buf_put(&effect->value, bytes, v->n);
+        if (effect->value.error)
+            asq_fail(ctx, ASQ_ENOMEM, "out of memory");
+    }
+}
+
+/* Ends what a call has published. One inside of another leaves it, unless it has failed. */
+static void end_published(struct local_agent *a, struct asq__live *before, bool failed)
+{
+    if (!a->object.depth || failed) {
+        asq__live_unref(a->live);
+        a->live = before;
+    } else {
+        asq__live_unref(before);
+    }
+}
+
 /* Runs one decoded job inline and completes its result. */
 static void run(asq *h, const Asqueue__Job *job, asq_result *r)
 {
@@ -348,10 +397,14 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
         asq__result_set(r, NULL, &ctx.error.pub);
     } else {
         int64_t due_ns = asq__now_ns();
+        struct asq__live *before = a->live ? asq__live_ref(a->live) : NULL;
+        ctx.publishes = !a->object.depth;
         do {
             struct asq__span *span = l->tracer ? begin_span(&ctx, a, job, r, due_ns) : NULL;
             if (job->kind == ASQUEUE__JOB_KIND__SIGNAL)
                 keep_signal(&ctx, a, job, &effect);
+            else if (published(a, job))
+                read_published(&ctx, a, job, published(a, job), &effect);
             else
                 asq__object_run(&ctx, &a->object, job->kind, job->class_name, job->method,
                                 job->inputs ? inputs.data : job->args.data,
@@ -360,6 +413,7 @@ static void run(asq *h, const Asqueue__Job *job, asq_result *r)
                 end_span(l, &ctx, job, span);
             due_ns = asq__now_ns();
         } while (wants_retry(&ctx, job, &effect));
+        end_published(a, before, ctx.error.pub.code != 0);
         if (!ctx.error.pub.code && effect.timer != ASQ__TIMER_NONE &&
             asq__local_timers_change(&l->timers, job, &effect) < 0)
             asq__error_set(&ctx.error, ASQ_ENOMEM, "out of memory");
@@ -761,6 +815,7 @@ int asq__local_open(asq *h, const asq_options *options, char *err, size_t errlen
     h->partitions = options->partitions ? options->partitions : 128;
     h->registry = &l->registry;
     l->env = (struct asq__env){ .registry = &l->registry,
+                                .publish = publish,
                                 .models = l->models,
                                 .worker = "",
                                 .max_message_size = h->max_message_size,

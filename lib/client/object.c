@@ -3,6 +3,7 @@
  * snapshot, runs the user's function, and then either encodes the new state (an effect) or restores
  * the old one. Both forms of the state are made in object_state.c.
  */
+#include "client/live.h"
 #include "client/object_state.h"
 #include "client/step_log.h"
 #include "value/clock.h"
@@ -236,24 +237,33 @@ static void finish_call(asq_ctx *ctx, struct asq__object *o, const struct base *
     ret->kind = ASQ__EFFECT_SAVE;
 }
 
+int asq__object_get(asq_ctx *ctx, const struct asq__object *o, const struct asq__attribute *a,
+                    asq_value **ret_owned, const asq_value **ret)
+{
+    *ret_owned = NULL;
+    if (!a->def.get) {
+        *ret = asq_map_get(o->state, a->def.name);
+        return 0;
+    }
+    int rc = asq__object_check_code(ctx, a->def.get(ctx, o->self, ret_owned), ctx->method_name);
+    if (rc < 0 || ctx->error.pub.code) {
+        take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
+        asq_value_free(*ret_owned);
+        *ret_owned = NULL;
+        return ctx->error.pub.code;
+    }
+    *ret = *ret_owned;
+    return 0;
+}
+
 static void get_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq__attribute *a,
                           struct asq__effect *ret)
 {
-    asq_value *value = NULL;
-    const asq_value *given = NULL;
-    if (a->def.get) {
-        int rc = asq__object_check_code(ctx, a->def.get(ctx, o->self, &value), ctx->method_name);
-        if (rc < 0 || ctx->error.pub.code) {
-            take_failure(ctx, rc < 0 ? rc : ctx->error.pub.code);
-            asq_value_free(value);
-            return;
-        }
-        given = value;
-    } else {
-        given = asq_map_get(o->state, a->def.name);
-    }
-    set_result(ctx, given, ret);
-    asq_value_free(value);
+    asq_value *owned;
+    const asq_value *value;
+    if (asq__object_get(ctx, o, a, &owned, &value) == 0)
+        set_result(ctx, value, ret);
+    asq_value_free(owned);
 }
 
 static void set_attribute(asq_ctx *ctx, struct asq__object *o, const struct asq__attribute *a,
@@ -456,6 +466,16 @@ static int begin_call(asq_ctx *ctx, struct asq__object *o, bool readonly, struct
     return rc;
 }
 
+/* Publishes the live attributes as a call begins that may take long. */
+static void begin_live(asq_ctx *ctx, const struct asq__object *o, const struct asq__method *m,
+                       const struct asq__attribute *a)
+{
+    bool quick = m ? m->def.flags & ASQ_NONBLOCKING : a->def.flags & (ASQ_NONBLOCKING | ASQ_LIVE);
+    if (ctx->publishes && !quick)
+        asq__live_begin(ctx, o);
+    ctx->may_publish = true;
+}
+
 /* Looks up a call, get or set, and runs it on the live object. */
 static void run_on_live(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
                         const char *name, const asq_value *args, struct asq__effect *ret)
@@ -464,6 +484,8 @@ static void run_on_live(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind ki
     const struct asq__attribute *a = NULL;
     if (find_member(ctx, o, kind, name, &m, &a) < 0 || asq__object_load_live(ctx, o) < 0)
         return;
+    if (o->cls->live_count)
+        begin_live(ctx, o, m, a);
     if (ctx->shared) {
         call_method(ctx, o, m, args, ret);
         return;

@@ -19,6 +19,8 @@
 #include "value/msg.h"
 #include "value/snapshot.h"
 
+struct asq__live;
+
 struct asq__object {
     const char *id;               /* borrowed from the object's holder */
     const struct asq__class *cls; /* NULL: there is no agent */
@@ -63,6 +65,8 @@ struct asq__env {
     atomic_size_t max_string;
     /* Makes ctx->h when a method first asks for it; NULL: ctx->h is set already. */
     asq *(*make_handle)(asq_ctx *ctx);
+    /* Gives the values of live attributes (taken) to whoever reads them; on the method's thread. */
+    void (*publish)(asq_ctx *ctx, struct asq__live *values);
     /* Logs what a method says. */
     void (*log)(void *user, asq_log_level level, const char *message, const asq_log_fields *fields);
     void *log_user;
@@ -95,6 +99,8 @@ struct asq_ctx {
     bool canceled_asleep; /* it was cancelled without a run: the sleep of the last record tells */
     bool unloaded;        /* this run has no effect, and the call runs again later */
     bool shared;          /* concurrent calls may use the object: it must not be changed */
+    bool publishes;       /* publishes the live attributes as it begins */
+    bool may_publish;     /* asq_ctx_publish may be called */
     int step_failure;     /* of the last step that has failed; its text is that of `h` */
     struct asq__error error;
     void *impl; /* the worker's own */
@@ -126,6 +132,10 @@ void asq__object_run(asq_ctx *ctx, struct asq__object *o, Asqueue__JobKind kind,
                      const char *class_name, const char *method, const void *args, size_t args_n,
                      struct asq__effect *ret);
 void asq__effect_release(struct asq__effect *e);
+/* Reads an attribute of the live form, by its get function if it has one. *ret is borrowed: from
+ * the state, or from *ret_owned, which the caller frees. Sets ctx->error on failure. */
+int asq__object_get(asq_ctx *ctx, const struct asq__object *o, const struct asq__attribute *a,
+                    asq_value **ret_owned, const asq_value **ret);
 
 void asq__ctx_init(asq_ctx *ctx, const struct asq__env *env);
 void asq__ctx_release(asq_ctx *ctx);

@@ -198,8 +198,9 @@ static __attribute__((noinline, cold)) void put_large(struct asq__commit *c,
         "the other results of its batch (%zu bytes) into the longest string that this Redis "
         "takes, %zu bytes",
         n, e->result_bytes, record_limit(e->part->w));
-    asq__error_where(&text, where->class_name, where->method, where->agent_id, where->worker,
-                     where->call_id);
+    if (where)
+        asq__error_where(&text, where->class_name, where->method, where->agent_id, where->worker,
+                         where->call_id);
     asq__result_put_failure(call->index, &text.pub, false, out);
     asq__failure_keep(c, call, &text.pub, call->retries + call->attempts + 1, false);
     asq__error_clear(&text);
@@ -317,11 +318,13 @@ static bool touch(struct asq__commit *c, const struct asq__run *run, int64_t lat
            (!snapshot || add_set(c, a, snapshot));
 }
 
-void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error)
+/* Adds the outcome of a call: an error, or the value of n bytes, n 0: null. run NULL: it has none.
+ */
+static void add_outcome(struct asq__wcall *call, struct asq__run *run, const asq_error *error,
+                        const void *value, size_t n)
 {
     struct asq__entry *e = call->entry;
     struct asq__partition *p = e->part;
-    size_t n = run && !error ? run->effect.value.len : 0;
     asq__assert(call->state == ASQ__CALL_FINISHED && e->state == ASQ__ENTRY_DISPATCHED);
     asq__assert(e->unfinished > e->left);
     if (call->attempts)
@@ -349,13 +352,12 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
                 call->index, error,
                 !run && (error->code == ASQ_EBUSY || e->fate == ASQ__FATE_NEVER_ACCEPTED),
                 &piece->frame);
-        else if (job->no_result || !run)
+        else if (job->no_result || !n)
             asq__result_put(call->index, NULL, 0, &piece->frame);
         else if (!fits_record(e, n))
-            put_large(c, call, &run->ctx.error.pub, n, &piece->frame);
+            put_large(c, call, run ? &run->ctx.error.pub : NULL, n, &piece->frame);
         else
-            asq__result_put(call->index, run->effect.value.data, run->effect.value.len,
-                            &piece->frame);
+            asq__result_put(call->index, value, n, &piece->frame);
         if (run && run->emitted) {
             asq__results_put_emitted(call->index, run->emit_run, run->emitted, &piece->frame);
             c->emits = true;
@@ -400,6 +402,17 @@ void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq
         asq__partition_abandon(p, "out of memory");
     if (attempts)
         close_apart(p);
+}
+
+void asq__commit_result(struct asq__wcall *call, struct asq__run *run, const asq_error *error)
+{
+    const struct asq__buf *value = run && !error ? &run->effect.value : NULL;
+    add_outcome(call, run, error, value ? value->data : NULL, value ? value->len : 0);
+}
+
+void asq__commit_value(struct asq__wcall *call, const void *value, size_t n)
+{
+    add_outcome(call, NULL, NULL, value, n);
 }
 
 void asq__commit_later(struct asq__entry *e, uint64_t due_ms, void *kept, size_t n)

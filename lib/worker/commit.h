@@ -34,6 +34,8 @@ int64_t asq__commit_record_ms(const struct asq__process *w, bool nested);
  * limit. */
 size_t asq__commit_result_room(const struct asq__wcall *c);
 void asq__commit_result(struct asq__wcall *c, struct asq__run *run, const asq_error *error);
+/* Adds an encoded value as the result of a call that has not run; n 0: null. */
+void asq__commit_value(struct asq__wcall *c, const void *value, size_t n);
 /* Has a commit carry the classes that the partition needs, if they are not sent before. */
 void asq__commit_needs(struct asq__partition *p);
 void asq__commit_remove(struct asq__partition *p, struct asq__stream_id id);

@@ -43,6 +43,8 @@
 #include "worker/lacking.h"
 #include "worker/later.h"
 #include "worker/later_move.h"
+#include "worker/live.h"
+#include "worker/live_reads.h"
 #include "worker/measure.h"
 #include "worker/nested.h"
 #include "worker/outcome.h"
@@ -181,6 +183,7 @@ static void start(struct asq__actor *a, struct asq__wcall *c, int64_t now_ns)
     run->ctx.shared = c->shared;
     run->ctx.calls_wait = asq__mailbox_has_queued(&a->calls->mailbox);
     asq__actor_object(a)->depth += c->shared;
+    asq__live_reads_begin(run);
     p->n_active++;
     p->w->starts++;
     if (c->attempts)
@@ -491,6 +494,31 @@ static bool take_signal(struct asq__wcall *c)
     return true;
 }
 
+/* ---- reads of live attributes ---- */
+
+/* Answers reads that wait, or begins one of an agent at rest, past all calls that are queued.
+ * Returns whether there were any. */
+static bool take_reads(struct asq__actor *a)
+{
+    struct asq__wcall *read = NULL;
+    if (!a->calls->has_reads || !hears_signals(a))
+        return false;
+    if (asq__live_reads_take(a, &read))
+        return true;
+    if (!read || !admits(&a->calls->mailbox) || is_paused(&a->calls->mailbox, read))
+        return false;
+    start(a, read, asq__quick_start_ns(&a->part->w->clock));
+    return true;
+}
+
+static void published(struct asq__handover *h)
+{
+    struct asq__run *run = ASQ__CONTAINER(h, struct asq__run, published);
+    struct asq__wcall *unused;
+    if (asq__live_take(run) && run->actor->calls->has_reads && hears_signals(run->actor))
+        asq__live_reads_take(run->actor, &unused);
+}
+
 /* ---- resuming ---- */
 
 void asq__actor_resume(struct asq__actor *a)
@@ -528,7 +556,7 @@ void asq__actor_resume(struct asq__actor *a)
             asq__actor_request_load(a);
             return;
         }
-        if (take_signals(a))
+        if (take_signals(a) || take_reads(a))
             continue;
         if (asq__sleeper_blocks(a)) {
             if (end_unfit_held(a))
@@ -611,6 +639,7 @@ static bool join(struct asq__wcall *c)
     }
     c->actor = a;
     a->calls->has_signals |= job->kind == ASQUEUE__JOB_KIND__SIGNAL;
+    a->calls->has_reads |= job->kind == ASQUEUE__JOB_KIND__GET;
     if (c->marked && asq__list_empty(&c->node)) {
         join_first(a, c);
         return true;
@@ -639,7 +668,7 @@ void asq__dispatch_due(struct asq__wcall *c)
 {
     if (c->state == ASQ__CALL_DELAYED)
         asq__wcall_enter(c, ASQ__CALL_WAITING);
-    if (take_signal(c))
+    if (take_signal(c) || asq__live_reads_answer(c))
         return;
     /* Otherwise each call that comes would have all those before it looked through. */
     if (join(c) && (asq__batch_is_nested(c->entry->batch) || !waits_behind(c)))
@@ -737,6 +766,7 @@ static bool end_run(struct asq__run *run)
             asq__measure_end(run, error ? error->code : 0, !is_lost(a));
     }
     asq__emits_end(run);
+    asq__live_end(run);
     asq__nested_end(run);
     if (is_lost(a)) {
         for (size_t i = 0; i < run->ninner; i++)
@@ -787,9 +817,9 @@ static void finished(struct asq__handover *h)
     clear_suspect(w, c);
 }
 
-const struct asq__run_hooks asq__dispatch_run_hooks = { .finished = finished,
-                                                        .parks = parks,
-                                                        .unpark = asq__run_unpark };
+const struct asq__run_hooks asq__dispatch_run_hooks = {
+    .finished = finished, .parks = parks, .unpark = asq__run_unpark, .published = published
+};
 
 bool asq__dispatch_run_due(struct asq__process *w)
 {

@@ -43,6 +43,7 @@
 #include "worker/later_clock.h"
 #include "worker/later_move.h"
 #include "worker/later_script.h"
+#include "worker/live.h"
 #include "worker/needs.h"
 #include "worker/nested.h"
 #include "worker/partition.h"
@@ -299,6 +300,7 @@ static void drop(struct asq__partition *p)
     asq__steps_drop(p);
     asq__agent_signals_drop(p);
     asq__emits_drop(p);
+    asq__live_drop(p);
     asq__nested_drop_deferred(p);
     asq__backlog_drop(p);
     asq__later_close(p);

@@ -50,6 +50,7 @@
 #include "worker/intake.h"
 #include "worker/later_move.h"
 #include "worker/lease.h"
+#include "worker/live.h"
 #include "worker/loop.h"
 #include "worker/measure.h"
 #include "worker/member.h"
@@ -478,6 +479,7 @@ int asq__process_run(const struct asq__process_config *config, atomic_int *stop,
                                 .worker = config->id,
                                 .max_message_size = config->max_message_size,
                                 .make_handle = asq__nested_handle,
+                                .publish = asq__live_hand_over,
                                 .log = log_method,
                                 .log_user = w };
     asq__lines_init(&w->lines, config->log || config->log_fields ? asq__process_log_line : NULL, w);

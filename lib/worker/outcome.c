@@ -18,10 +18,32 @@
 #include "worker/delay.h"
 #include "worker/inputs.h"
 #include "worker/later_move.h"
+#include "worker/live.h"
 #include "worker/measure.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/spans.h"
+
+/* Takes a call that does not run out of its agent's mailbox. */
+static void finish(struct asq__wcall *c, char id[ASQ__CALL_ID_TEXT])
+{
+    asq__mailbox_remove(c);
+    asq__inputs_free(c->inputs);
+    c->inputs = NULL;
+    asq__delay_end(c);
+    asq__wcall_enter(c, ASQ__CALL_FINISHED);
+    asq__wcall_id(c, id);
+    if (c->entry->part->live)
+        asq__live_call_ended(c->entry->part, asq__wcall_job(c)->agent, id);
+}
+
+void asq__wcall_answer(struct asq__wcall *c, const void *value, size_t n)
+{
+    char id[ASQ__CALL_ID_TEXT];
+    finish(c, id);
+    asq__counter_add(&c->entry->part->w->calls, 1);
+    asq__commit_value(c, value, n);
+}
 
 void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
 {
@@ -34,12 +56,7 @@ void asq__wcall_fail(struct asq__wcall *c, int code, const char *fmt, ...)
     va_start(ap, fmt);
     asq__error_vset(&error, code, fmt, ap); /* first: the text may be that of the inputs */
     va_end(ap);
-    asq__mailbox_remove(c);
-    asq__inputs_free(c->inputs);
-    c->inputs = NULL;
-    asq__delay_end(c);
-    asq__wcall_enter(c, ASQ__CALL_FINISHED);
-    asq__wcall_id(c, id);
+    finish(c, id);
     /* While a call has the turn, the object is that call's. */
     const struct asq__class *cls =
         a && !(a->calls && a->calls->mailbox.turn) ? asq__actor_object(a)->cls : NULL;

@@ -21,6 +21,7 @@ struct asq__backlog;
 struct asq__class;
 struct asq__commit;
 struct asq__later;
+struct asq__live_agents;
 struct asq__process;
 struct asq__reader;
 struct asq__senders;
@@ -71,6 +72,7 @@ struct asq__partition {
     size_t admitted;                    /* entries in memory that were admitted beyond the bound */
     struct asq__timers *timers;         /* of its agents; of timers.c */
     struct asq__agent_signals *signals; /* to its agents; of agent_signals.c */
+    struct asq__live_agents *live;      /* what is published of its agents; of live.c; or NULL */
     struct asq__later *later; /* batches that wait outside of the stream; of later_move.c */
     /* Clock of the partition: the monotonic one plus minus_mono_ms; of later_clock.c. */
     int64_t minus_mono_ms;

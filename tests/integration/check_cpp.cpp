@@ -119,9 +119,22 @@ static asqueue::class_builder tester =
                         [&](const asqueue::emission &e) { sum += e.is_value() ? e.as<int>() : 0; });
                     return r.get() == n ? sum : -1;
                 })
+        .method("publish", "by, n",
+                [](asqueue::context &ctx, asqueue::view by, int n) {
+                    ctx.state().set("sum", n);
+                    ctx.publish();
+                    ctx.state().set("sum", n + 1);
+                    return ctx.handle().attach(by).call<int>("peek", ctx.agent_id());
+                })
+        .method("peek", "id",
+                [](asqueue::context &ctx, std::string id) {
+                    return ctx.handle().attach(id).get<int>("twice");
+                })
         .method("type", "v", [](asqueue::view v) { return asq_type_name(v.type()); })
         .attribute("sum", ASQ_WRITABLE)
-        .computed("twice", [](asqueue::context &ctx) { return 2 * ctx.state().get<int>("sum"); });
+        .computed(
+            "twice", [](asqueue::context &ctx) { return 2 * ctx.state().get<int>("sum"); },
+            "Read also while a method runs.", ASQ_LIVE);
 
 /* Copies copy the value; each agent has a T of its own. */
 class gauge
@@ -303,6 +316,13 @@ static void results_are_arguments(const asqueue::client &c)
     CHECK_EQUAL(a.call<int>("forward", b, 4), 5);
 }
 
+static void a_live_attribute_is_read_while_a_method_runs(const asqueue::client &c)
+{
+    asqueue::agent a = c.create("Tester"), b = c.create("Tester");
+    CHECK_EQUAL(a.call<int>("publish", b, 20), 40);
+    CHECK_EQUAL(a.get<int>("twice"), 42);
+}
+
 static void what_a_call_emits_is_read_and_told(const asqueue::client &c)
 {
     asqueue::agent a = c.create("Tester"), b = c.create("Tester");
@@ -390,6 +410,7 @@ try {
     exceptions_become_failures_and_back(c);
     a_type_of_ones_own_is_the_state(c);
     results_are_arguments(c);
+    a_live_attribute_is_read_while_a_method_runs(c);
     what_a_call_emits_is_read_and_told(c);
     a_deployment_is_looked_at_and_paused(c, argc > 1 && std::string(argv[1]) != "local:");
     CHECK_THROWS(asqueue::client("nonsense:"), ASQ_EINVAL, "nonsense");

@@ -118,6 +118,8 @@ START_TEST(methods_are_checked)
     methods[0].fn = method;
     methods[0].flags = ASQ_WRITABLE;
     refused(&cls, ASQ_EINVAL, "ASQ_WRITABLE is for attributes");
+    methods[0].flags = ASQ_LIVE;
+    refused(&cls, ASQ_EINVAL, "ASQ_LIVE is for attributes");
     asq_retry retry = { ASQ_RETRY_INIT, .attempts = 2, .delay_ms = -1 };
     asq_method_retry retries[] = { { "nothing", &retry }, { NULL, NULL } };
     methods[0].flags = 0;
@@ -185,6 +187,10 @@ START_TEST(struct_state_needs_all_its_functions)
     attributes[0].set = set;
     attributes[0].flags = ASQ_WRITABLE | ASQ_READONLY;
     refused(&cls, ASQ_EINVAL, "both ASQ_WRITABLE and ASQ_READONLY");
+    attributes[0].name = "_x";
+    attributes[0].flags = ASQ_LIVE;
+    refused(&cls, ASQ_EINVAL, "ASQ_LIVE and, by the '_', private");
+    attributes[0].name = "x";
     attributes[0].flags = ASQ_WRITABLE;
     added(&cls); /* a table without destroy is fine */
     cls.name = "T";

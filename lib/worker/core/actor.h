@@ -31,6 +31,7 @@ struct asq__calls {
     struct asq__list resuming; /* in actors->resuming until the end of the iteration */
     struct asq__list fetching; /* in part->to_fetch until its snapshot is requested */
     bool has_signals;          /* calls of signals may be queued, for want of the agent */
+    bool has_reads;            /* reads of attributes may be queued that need not wait */
     bool lacks_class;          /* this process cannot load it: its calls wait for another owner */
     bool asks_sleeper;         /* Redis is asked whether a call of it sleeps; of sleeper.c */
     uint8_t sleeper_missed;    /* times that the entry of that call was not found */

@@ -60,6 +60,7 @@ int asq__run_new(struct asq__wcall *c, struct asq__run **ret)
     if (job->chain && job->chain->n_links)
         run->ctx.caller_agent = job->chain->links[job->chain->n_links - 1]->agent;
     run->finished.handle = w->run_hooks->finished;
+    run->published.handle = w->run_hooks->published;
     run->nested = asq__nested_room(run);
     if (!run->nested) {
         asq__ctx_release(&run->ctx);

@@ -24,6 +24,7 @@
 struct asq__actor;
 struct asq__emits;
 struct asq__fiber;
+struct asq__live;
 struct asq__nested;
 struct asq__series;
 struct asq__slot;
@@ -80,7 +81,12 @@ struct asq__run {
     /* Emitted values: the number of the run in its stream, and how many there are. */
     uint64_t emit_run, emitted;
     struct asq__emits *emits; /* those that have not left yet, and more; of emits.c; or NULL */
-    uint64_t wait;            /* number of its wait, unique in this process */
+    /* What it has published of live attributes; of live.c. */
+    struct asq__live *_Atomic live; /* not taken by the loop yet; or NULL */
+    struct asq__handover published; /* of these */
+    struct asq__live *live_before;  /* readers had before it, as a call inside of another one */
+    bool has_published;
+    uint64_t wait; /* number of its wait, unique in this process */
     struct asq__run_times times;
     struct asq__span *span;   /* what is recorded of it; NULL: nothing */
     struct asq__fiber *fiber; /* while parked */
@@ -124,9 +130,10 @@ static inline bool asq__run_is_parked(const struct asq__run *run)
 /* Hooks by which a run tells the owner of its agent that it has ended, waits, or may go on; of
  * dispatch.c. Called on the loop. */
 struct asq__run_hooks {
-    void (*finished)(struct asq__handover *h); /* of run->finished */
-    void (*parks)(struct asq__run *run);       /* run begins to wait: gives up its turn */
-    void (*unpark)(struct asq__run *run);      /* run may resume: its wait is over */
+    void (*finished)(struct asq__handover *h);  /* of run->finished */
+    void (*parks)(struct asq__run *run);        /* run begins to wait: gives up its turn */
+    void (*unpark)(struct asq__run *run);       /* run may resume: its wait is over */
+    void (*published)(struct asq__handover *h); /* of run->published: see live.h */
 };
 
 #endif
