@@ -136,8 +136,8 @@ static char *only_key(const char *name)
 /* Waits until the only call that sleeps, or the only batch of such calls, is in `later` alone. */
 static void wait_until_away(void)
 {
-    sup_wait_until(asq_poll(H, 0) >= 0 && asleep() > 0 && sum("ZCARD", "later") == 1 &&
-                   sum("XLEN", "jobs") == 0);
+    sup_redis_wait_until(redis, asq_poll(H, 0) >= 0 && asleep() > 0 && sum("ZCARD", "later") == 1 &&
+                                    sum("XLEN", "jobs") == 0);
     ck_assert_int_eq(count_calls(ASQ_CALLS_PARKED), 0);
     ck_assert_int_eq(sum("HLEN", "attempts"), 0);
 }
@@ -294,7 +294,7 @@ START_TEST(a_call_that_comes_from_it_loads_it)
 {
     asq_result *r = begin("u:5 b:%s z:%d", asq_agent_id(peer), HOUR_MS);
 
-    sup_wait_until(asleep() > 0 && sum("ZCARD", "later") == 1);
+    sup_redis_wait_until(redis, asleep() > 0 && sum("ZCARD", "later") == 1);
     touch(walker_gate);
     ck_assert_int_eq(call_int(peer, "add", "[i]", 0), 0); /* the one before has come back */
     ck_assert_int_eq(asleep(), 2);

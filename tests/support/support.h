@@ -147,6 +147,16 @@ char *sup_redis_str(sup_redis *r, const char *fmt, ...);
 /* Returns the number behind `label` in the first line of INFO `section` that begins with `line`;
  * 0 without one. */
 int64_t sup_redis_stat(sup_redis *r, const char *section, const char *line, const char *label);
+/* Prints the keys of asqueue in a server with the beginning of what they hold, on stderr. */
+void sup_redis_show(sup_redis *r);
+/* Waits as sup_wait_until does, for a state of a server, and shows its keys if it does not come. */
+#define sup_redis_wait_until(r, condition)                                                         \
+    do {                                                                                           \
+        int64_t shown_at_ = sup_now_ms() + sup_limit_ms() - 1000;                                  \
+        bool shown_ = false;                                                                       \
+        sup_wait_until((condition) || (!shown_ && sup_now_ms() > shown_at_ &&                      \
+                                       (shown_ = true, sup_redis_show(r), false)));                \
+    } while (0)
 /* Counts the workers of a namespace whose hash exists, that is, which have sent a heartbeat
  * within their lease. */
 int sup_redis_workers(sup_redis *r, const char *ns);

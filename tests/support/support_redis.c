@@ -426,6 +426,59 @@ int64_t sup_redis_stat(sup_redis *r, const char *section, const char *line, cons
     return n;
 }
 
+static void show_text(const char *text, size_t n)
+{
+    enum { MOST = 300 };
+    fputc(' ', stderr);
+    for (size_t i = 0; i < n && i < MOST; i++)
+        fputc(text[i] > ' ' && text[i] < 127 ? text[i] : '.', stderr);
+    if (n > MOST)
+        fprintf(stderr, "... (%zu bytes)", n);
+}
+
+static void show_reply(const redisReply *reply)
+{
+    enum { MOST = 40 };
+    if (reply->type == REDIS_REPLY_INTEGER)
+        fprintf(stderr, " %lld", reply->integer);
+    else if (reply->type == REDIS_REPLY_ARRAY)
+        for (size_t i = 0; i < reply->elements && i < MOST; i++)
+            show_reply(reply->element[i]);
+    else if (reply->str)
+        show_text(reply->str, (size_t) reply->len);
+}
+
+static redisReply *read_key(sup_redis *r, const char *type, const char *key)
+{
+    if (strcmp(type, "string") == 0)
+        return sup_redis_reply(r, "GET %s", key);
+    if (strcmp(type, "hash") == 0)
+        return sup_redis_reply(r, "HGETALL %s", key);
+    if (strcmp(type, "set") == 0)
+        return sup_redis_reply(r, "SMEMBERS %s", key);
+    if (strcmp(type, "zset") == 0)
+        return sup_redis_reply(r, "ZRANGE %s 0 40 WITHSCORES", key);
+    if (strcmp(type, "stream") == 0)
+        return sup_redis_reply(r, "XRANGE %s - + COUNT 40", key);
+    return sup_redis_reply(r, "TYPE %s", key);
+}
+
+void sup_redis_show(sup_redis *r)
+{
+    redisReply *keys = sup_redis_reply(r, "KEYS asq:*");
+    for (size_t i = 0; keys->type == REDIS_REPLY_ARRAY && i < keys->elements; i++) {
+        const char *key = keys->element[i]->str;
+        char *type = sup_redis_str(r, "TYPE %s", key);
+        redisReply *reply = read_key(r, type, key);
+        fprintf(stderr, "---- %s:", key);
+        show_reply(reply);
+        fputc('\n', stderr);
+        freeReplyObject(reply);
+        free(type);
+    }
+    freeReplyObject(keys);
+}
+
 int sup_redis_workers(sup_redis *r, const char *ns)
 {
     redisReply *ids = sup_redis_reply(r, "SMEMBERS asq:{%s}:workers", ns);
