@@ -128,10 +128,11 @@ static void settle_told(struct client *c)
     }
 }
 
+/* asq_poll returns when a result is completed, not when an id was told, so waits are short. */
 static void settle_for(struct client *c, double seconds)
 {
     for (double end = now_s() + seconds; now_s() < end; settle_told(c))
-        poll_once(c, 1000);
+        poll_once(c, 1);
 }
 
 void load_promises(const struct deployment *d, const void *durable, struct outcome *out)
@@ -149,7 +150,7 @@ void load_promises(const struct deployment *d, const void *durable, struct outco
     settle_for(&c, settings.span_s);
     meter_stop(&m, (double) (c.done - before), out);
     for (c.stop = true; c.in_flight > 0; settle_told(&c))
-        poll_once(&c, 1000);
+        poll_once(&c, 1);
     client_close(&c);
 }
 
