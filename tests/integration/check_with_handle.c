@@ -199,11 +199,12 @@ START_TEST(a_key_that_redis_has_lost_ends_nothing)
 {
     pid_t w = worker(), p = program("its");
     char *key = key_of("its-0");
+    sup_sleep_ms(ASQ__EXPIRY_LOOK_MS + 4000); /* the owner has seen the key by then */
     int64_t began_ms = sup_now_ms();
     kill(p, SIGSTOP);
     sup_redis_do(redis, "DEL %s", key);
     sup_redis_restart(redis);
-    sup_sleep_ms(ASQ__HANDLE_GRACE_MS + 9000);
+    sup_sleep_ms(ASQ__HANDLE_GRACE_MS + 12000);
     int64_t n = count("its");
     if (sup_now_ms() - began_ms < ASQ__HANDLE_LEASE_MS) { /* else this test was held up */
         ck_assert_int_eq(n, AGENTS);
