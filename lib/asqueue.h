@@ -1691,6 +1691,56 @@ ASQ_API int asq_resume(asq *h, const char *class_name);
  * namespace is paused. since is Unix time in s, by Redis's clock; 0: unknown. */
 ASQ_API int asq_paused(asq *h, asq_value **ret);
 
+/* ---- moving a namespace to another Redis ---- */
+
+typedef struct asq_migrate_options {
+    size_t size;        /* sizeof(asq_migrate_options): set by ASQ_MIGRATE_OPTIONS_INIT */
+    const char *ns;     /* namespace at the source; NULL: ns= of its URL, else "default" */
+    int64_t timeout_ms; /* for connecting, and for each answer of Redis; 0: 30 s */
+    bool dry_run;       /* only checks and measures; at most one of these three */
+    bool resume;        /* goes on with a move that was interrupted */
+    bool abort;         /* gives up one that has not ended: the source is as it was before */
+    bool delete_source; /* removes the keys of the source when the move has ended */
+    asq_log_fn log;     /* gets what is being done, for people; or NULL */
+    void *log_user;
+} asq_migrate_options;
+#define ASQ_MIGRATE_OPTIONS_INIT                                                                   \
+    {                                                                                              \
+        sizeof(asq_migrate_options), NULL, 0, false, false, false, false, NULL, NULL               \
+    }
+
+/*
+ * Moves a namespace to another Redis or a Cluster: agents, calls that wait or are due later,
+ * results, records of steps, promises, emitted values, timers, signals, dead letters, failures and
+ * pauses, with their times to live. Registrations of workers, statistics and open handles stay
+ * behind: agents that end with a handle end at the target. from and to are
+ * URLs as of asq_open, but neither local: nor child:. The target's namespace is that of its
+ * URL, else that of the source; it must be empty, and gets as many partitions as the source has.
+ *
+ * No worker of the source may be alive. From the beginning of the move on no handle opens either
+ * side (ASQ_EVERSION), and calls of handles that are connected to the source still are refused
+ * (ASQ_EREDIS); calls that were accepted before are moved. When both sides have the same keys with
+ * the same content, the target is opened. The source stays closed, and keeps its keys unless they
+ * are to be deleted; all but those which tell late clients where the namespace is.
+ *
+ * A move that was interrupted, or has failed in the middle, leaves both sides closed, until it is
+ * resumed or aborted; the text of the error says so. One process at a time works on it: another one
+ * waits up to 18 s for its end. With abort `to` may be NULL: then the target is not emptied.
+ *
+ * ret (may be NULL) gets a map, also with some errors: outcome ("checked", "moved", "given up",
+ * "stopped"), from, to (URLs without passwords), namespace, to_namespace, partitions, equal, copied
+ * and removed (keys), clock_ms (how far the target's clock is ahead), and kinds, a list of maps
+ * {kind, source, target, equal}, where source and target are {keys, items, bytes, checksum};
+ * without target and equal after a dry run. The caller owns it.
+ *
+ * Memory: some 200 bytes for each key, and one element of a key (an agent, a batch). Waits for
+ * Redis on the calling thread. Errors: ASQ_EINVAL (also: the target has keys, nothing to resume),
+ * ASQ_EBUSY (a live worker, another move, slots on their way), ASQ_ECONN, ASQ_EAUTH, ASQ_EREDIS,
+ * ASQ_EVERSION, ASQ_ECANCELED (given up meanwhile), ASQ_ELIMIT, ASQ_EPROTO, ASQ_ENOMEM.
+ */
+ASQ_API int asq_migrate(const char *from, const char *to, const asq_migrate_options *options,
+                        asq_value **ret, char *err, size_t errlen);
+
 /* Chooses the failures that asq_failures lists. Set it up with ASQ_FAILURES_OPTIONS_INIT. */
 typedef struct asq_failures_options {
     size_t size;                                /* sizeof: set by ASQ_FAILURES_OPTIONS_INIT */

@@ -926,6 +926,18 @@ class client : public handle
     }
 };
 
+/* Moves a namespace to another Redis or a Cluster, and returns the report; see asq_migrate. */
+inline value migrate(const char *from, const char *to, const asq_migrate_options *options = nullptr)
+{
+    char err[1024];
+    asq_value *report = nullptr;
+    int rc = asq_migrate(from, to, options, &report, err, sizeof err);
+    value v(report);
+    if (rc < 0)
+        throw error(rc, err);
+    return v;
+}
+
 /* ------------------------------------------------------------------------------------------------
  * Agents, for their authors
  */

@@ -18,6 +18,8 @@
 #define AT(field) offsetof(struct as_ctl, settings.field)
 
 static const struct as_option options[] = {
+    { "abort", 0, NULL, NULL, as_option_true, AT(abort), 0, 0, false,
+      "gives up a move that has not ended; the source is as\nbefore" },
     { "agent", 0, "ID", NULL, as_option_string, AT(agent), 0, 0, false,
       "calls, or failures of calls, to this agent only" },
     { "all", 0, NULL, NULL, as_option_true, AT(all), 0, 0, false, "all dead letters" },
@@ -38,6 +40,9 @@ static const struct as_option options[] = {
       "worker processes that have died in the last day, and who\ntook over from them" },
     { "delayed", 0, NULL, NULL, as_option_true, AT(delayed), 0, 0, false,
       "calls whose delay is not over" },
+    { "delete-source", 0, NULL, NULL, as_option_true, AT(delete_source), 0, 0, false,
+      "when the namespace has moved, remove what is left" },
+    { "dry-run", 0, NULL, NULL, as_option_true, AT(dry_run), 0, 0, false, "only check and count" },
     { "every", 0, "MS", NULL, as_option_ms, AT(every_ms), 100, MAX_MS, false,
       "a timer's interval, in ms or as 500ms, 5s, 1h" },
     { "expires", 0, "TIME", NULL, as_ctl_option_at, AT(expires_ms), 1, MAX_MS, false,
@@ -71,6 +76,8 @@ static const struct as_option options[] = {
       "agents whose id begins so" },
     { "progress", 0, NULL, NULL, as_option_true, AT(progress), 0, 0, false,
       "print what the call emits while it runs, a value a line,\nor a bar where it is a share of 1" },
+    { "resume", 0, NULL, NULL, as_option_true, AT(resume), 0, 0, false,
+      "goes on with a move that was interrupted" },
     { "retrying", 0, NULL, NULL, as_option_true, AT(retrying), 0, 0, false,
       "calls that have failed and will run again" },
     { "running", 0, NULL, NULL, as_option_true, AT(running), 0, 0, false,
@@ -79,6 +86,10 @@ static const struct as_option options[] = {
       "failures since then only: 10m ago, or\n2026-11-23T16:24" },
     { "timeout", 't', "MS", NULL, as_option_ms, AT(timeout_ms), 1, MAX_MS, true,
       "how long to wait, in ms or as 500ms, 30s, 5m, 1h\n(for ever; for Redis alone 30s)" },
+    { "to", 0, "URL", NULL, as_option_string, AT(to), 0, 0, false,
+      "Redis or Cluster that the namespace moves to" },
+    { "to-password-file", 0, "FILE", "FILE", as_option_string, AT(to_password_file), 0, 0, false,
+      "file with the password of that one" },
     { "ttl", 0, "MS", NULL, as_option_ms, AT(ttl_ms), 1000, MAX_MS, false,
       "time without a call after which the new agent ends, in\nms or as 30s, 10m, 1h (for ever)" },
     { "url", 'u', "URL", NULL, as_option_string, AT(url), 0, 0, true,
@@ -93,7 +104,7 @@ static const struct as_option options[] = {
 };
 
 static const struct as_command commands[] = {
-    { "acl", "[client|worker|operator|observer]",
+    { "acl", "[client|worker|operator|observer|mover]",
       "prints the Redis users of the namespace, each with the\nleast rights that its role needs", 0,
       1, NULL, as_ctl_acl },
     { "agents", "", "lists the agents, or counts them", 0, 0, "class count limit prefix",
@@ -126,6 +137,8 @@ static const struct as_command commands[] = {
     { "failures", "", "lists the last failed runs of calls, the newest first", 0, 0,
       "agent class code limit method since", as_ctl_failures },
     { "get", "ID ATTR", "prints an attribute as JSON", 2, 2, NULL, as_ctl_get },
+    { "migrate", "", "moves the namespace to the Redis or Cluster of --to; no\nworker may be alive",
+      0, 0, "abort delete-source dry-run resume to to-password-file", as_ctl_migrate },
     { "pause", "",
       "lets calls that have not begun wait: all, or those of a\nclass (--class); none is lost", 0,
       0, "class", as_ctl_pause },

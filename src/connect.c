@@ -44,6 +44,12 @@ static int add_password(const char *url, const char *file, char **ret, bool *ret
     return rc;
 }
 
+int as_connect_add_password(const char *url, const char *file, char **ret, char *err, size_t errlen)
+{
+    bool added;
+    return add_password(url, file, ret, &added, err, errlen);
+}
+
 int as_connect_open(const struct as_connection *c, asq **ret, char *err, size_t errlen)
 {
     asq_options options = ASQ_OPTIONS_INIT;

@@ -36,4 +36,9 @@ struct as_connection {
  * ASQ_EINVAL for wrong options, with a text. Any thread. */
 int as_connect_open(const struct as_connection *c, asq **ret, char *err, size_t errlen);
 
+/* Writes the URL with the password of a file, or of the systemd credential, if there is one; see
+ * as_secret_add. *ret is freed by the caller, who overwrites it before. 0, or a code and a text. */
+int as_connect_add_password(const char *url, const char *file, char **ret, char *err,
+                            size_t errlen);
+
 #endif

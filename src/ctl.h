@@ -27,6 +27,8 @@ struct as_ctl {
         int overlap, missed;
         bool json, async, wait, no_wait, all, count, yes, dead, progress;
         bool running, parked, waiting, delayed, retrying;
+        const char *to, *to_password_file; /* of migrate */
+        bool dry_run, resume, abort, delete_source;
         uint32_t limit;      /* 0: not given */
         uint32_t batch;      /* frames of top as text; 0: not given */
         int64_t interval_ms; /* of top; 0: not given */
@@ -110,6 +112,7 @@ int as_ctl_classes(void *program, int argc, char **argv);
 int as_ctl_workers(void *program, int argc, char **argv);
 int as_ctl_stop(void *program, int argc, char **argv);
 /* ctl_pause.c */
+int as_ctl_migrate(void *program, int argc, char **argv);
 int as_ctl_pause(void *program, int argc, char **argv);
 int as_ctl_resume(void *program, int argc, char **argv);
 /* Notes what is paused, if anything is; a failure to read it is no failure. */

@@ -97,7 +97,9 @@ int as_ctl_acl(void *program, int argc, char **argv)
     if (found && json)
         return as_print_json_own(&ctl->base.who, NULL); /* out of memory */
     if (!found)
-        return as_program_usage(
-            &ctl->base, "no role \"%s\"; there are client, worker, operator and observer", role);
+        return as_program_usage(&ctl->base,
+                                "no role \"%s\"; there are client, worker, operator, observer"
+                                " and mover",
+                                role);
     return AS_EXIT_OK;
 }

@@ -70,7 +70,7 @@ void as_ctl_complete(struct as_program *program, const struct as_cli_args *args)
     if (args->open && !classes)
         return;
     if (!args->open && args->argc == 0 && strcmp(command, "acl") == 0)
-        fputs("client\nobserver\noperator\nworker\n", stdout);
+        fputs("client\nmover\nobserver\noperator\nworker\n", stdout);
     asq *h;
     if (strcmp(command, "acl") == 0 || !(h = as_complete_open()))
         return;

@@ -44,7 +44,7 @@ enum { FENCE_TTLS = 2 };
 
 static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redisReply *reply)
 {
-    bool full = asq__reply_is_error(reply, "OOM");
+    bool full = asq__reply_is_error(reply, "OOM"), sealed = asq__reply_is_wrong_type(reply);
     struct asq__error text;
     asq__error_init(&text);
     if (b->resent)
@@ -56,7 +56,13 @@ static void refuse_batch(struct asq__engine *e, struct asq__batch *b, const redi
         asq__error_set(&text, full ? ASQ_EBUSY : ASQ_EREDIS,
                        full ? "Redis has no memory for more calls: %s%s"
                             : "Redis refuses the call: %s%s",
-                       asq__reply_text(reply), asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT : "");
+                       asq__reply_text(reply),
+                       asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT
+                       : sealed ? ": the namespace has moved to another Redis (as-ctl ping tells "
+                                  "where), or somebody has written to its keys"
+                                : "");
+    if (sealed)
+        asq__redis_refresh_meta(e->redis);
     asq__batch_fail(e, b, text.pub.code, text.pub.message);
     asq__error_clear(&text);
 }

@@ -11,6 +11,7 @@
 --
 -- A key of a wrong type would keep every worker from the partition. The script renames such a key
 -- to NAME:aside, where an operator finds it. The partition had lost the right key's content before.
+-- The seal of move_seal.lua stays: a namespace that has moved elsewhere has no owners.
 --
 -- The answer is bounded, whatever somebody has written: a field of attempts that is longer than the
 -- owner's are (attempts.h) is removed, and more fields or bytes than owners ever write are set aside
@@ -135,6 +136,10 @@ if short(held[1]) ~= ARGV[1] then
     return { 0, short(held[2]), short(held[1]) }
 end
 local last = try('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1) or {}
+local seal = aside[#aside] == KEYS[2] and redis.pcall('GET', KEYS[2])
+if type(seal) == 'string' and string.find(seal, 'asqueue: moved', 1, true) == 1 then
+    return { 0, '', '' }
+end
 local attempts, odd = read_attempts(KEYS[3])
 try('XLEN', KEYS[4])
 try('ZCARD', KEYS[5])

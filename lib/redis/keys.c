@@ -109,6 +109,11 @@ size_t asq__keys_handle(const struct asq__keys *k, const char *client, char *out
     return put_namespace_key(k, "handle:", client, out);
 }
 
+size_t asq__keys_moving(const struct asq__keys *k, char *out)
+{
+    return put_namespace_key(k, "moving", NULL, out);
+}
+
 size_t asq__keys_stats(const struct asq__keys *k, char *out)
 {
     return put_namespace_key(k, "stats:now", NULL, out);
@@ -132,6 +137,11 @@ size_t asq__keys_shard_channel(const struct asq__keys *k, uint32_t partition, co
 size_t asq__keys_jobs(const struct asq__keys *k, uint32_t partition, char *out)
 {
     return OF_PARTITION(k, partition, "jobs", out);
+}
+
+size_t asq__keys_jobs_moved(const struct asq__keys *k, uint32_t partition, char *out)
+{
+    return OF_PARTITION(k, partition, "jobs:moved", out);
 }
 
 size_t asq__keys_lease(const struct asq__keys *k, uint32_t partition, char *out)
@@ -231,6 +241,46 @@ size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uin
                         char *out)
 {
     char *p = asq__hex(put_partition_key(k, partition, "r:", 2, out), batch, 16);
+    *p = '\0';
+    return (size_t) (p - out);
+}
+
+/* ---- any key ---- */
+
+size_t asq__keys_pattern(const struct asq__keys *k, char *out)
+{
+    char *p = put(out, k->prefix, k->prefix_n); /* names have no byte that a pattern knows */
+    p = put(p, "[.}]*", 6);
+    return (size_t) (p - out) - 1;
+}
+
+bool asq__keys_parse(const struct asq__keys *k, const char *name, size_t n, uint32_t *ret_partition,
+                     const char **ret_rest)
+{
+    const char *p = name + k->prefix_n, *end = name + n;
+    uint64_t partition = ASQ__KEYS_OF_NAMESPACE;
+    if (n < k->prefix_n + 2 || memcmp(name, k->prefix, k->prefix_n) != 0)
+        return false;
+    if (*p == '.') {
+        const char *digits = ++p;
+        for (partition = 0; p < end && *p >= '0' && *p <= '9' && p - digits < 6; p++)
+            partition = partition * 10 + (uint64_t) (*p - '0');
+        if (p == digits || (*digits == '0' && p > digits + 1))
+            return false;
+    }
+    if (end - p < 2 || p[0] != '}' || p[1] != ':')
+        return false;
+    *ret_partition = (uint32_t) partition;
+    *ret_rest = p + 2;
+    return true;
+}
+
+size_t asq__keys_join(const struct asq__keys *k, uint32_t partition, const char *rest, size_t n,
+                      char *out)
+{
+    char *p = partition == ASQ__KEYS_OF_NAMESPACE ? out + put_namespace_key(k, "", NULL, out)
+                                                  : put_partition_key(k, partition, "", 0, out);
+    p = put(p, rest, n);
     *p = '\0';
     return (size_t) (p - out);
 }

@@ -5,6 +5,7 @@
 #ifndef ASQ_REDIS_KEYS_H
 #define ASQ_REDIS_KEYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,8 @@ size_t asq__keys_beats(const struct asq__keys *k, char *out);
 size_t asq__keys_beat_changes(const struct asq__keys *k, char *out);
 size_t asq__keys_paused(const struct asq__keys *k, char *out);
 size_t asq__keys_handle(const struct asq__keys *k, const char *client, char *out);
+/* Lock of who moves the namespace elsewhere, see lib/client/move.c. */
+size_t asq__keys_moving(const struct asq__keys *k, char *out);
 /* Gauges of all processes; stats.lua derives the names of its other keys from this one. */
 size_t asq__keys_stats(const struct asq__keys *k, char *out);
 size_t asq__keys_channel(const struct asq__keys *k, const char *client, char *out);
@@ -41,6 +44,8 @@ size_t asq__keys_channel(const struct asq__keys *k, const char *client, char *ou
 size_t asq__keys_shard_channel(const struct asq__keys *k, uint32_t partition, const char *client,
                                char *out);
 size_t asq__keys_jobs(const struct asq__keys *k, uint32_t partition, char *out);
+/* The stream under the name that it has once its partition is sealed, see move_seal.lua. */
+size_t asq__keys_jobs_moved(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_lease(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_agents(const struct asq__keys *k, uint32_t partition, char *out);
 size_t asq__keys_attempts(const struct asq__keys *k, uint32_t partition, char *out);
@@ -68,5 +73,21 @@ size_t asq__keys_promise(const struct asq__keys *k, uint32_t partition, const ch
 /* batch: 16 bytes. */
 size_t asq__keys_result(const struct asq__keys *k, uint32_t partition, const uint8_t *batch,
                         char *out);
+
+/* ---- any key, for who copies a namespace ---- */
+
+/* Partition of a key of the namespace itself. */
+#define ASQ__KEYS_OF_NAMESPACE UINT32_MAX
+
+/* Writes a pattern that matches all keys of the namespace, and some of others. */
+size_t asq__keys_pattern(const struct asq__keys *k, char *out);
+/* Splits the name of a key into its partition and what follows "}:", which has the rest of the
+ * bytes. False: the key is of another namespace. */
+bool asq__keys_parse(const struct asq__keys *k, const char *name, size_t n, uint32_t *ret_partition,
+                     const char **ret_rest);
+/* Writes the name of a key of these parts; `rest` has at most ASQ__KEY_REST_MAX bytes. */
+enum { ASQ__KEY_REST_MAX = ASQ__KEY_MAX - ASQ__NS_MAX - 24 };
+size_t asq__keys_join(const struct asq__keys *k, uint32_t partition, const char *rest, size_t n,
+                      char *out);
 
 #endif

@@ -58,10 +58,42 @@ static bool repair_meta(struct asq__redis *r, bool wrong_type)
     return true;
 }
 
+enum { FIELD_FORMAT, FIELD_PARTITIONS, FIELD_STATE, FIELD_AT, FIELD_TO, FIELD_FROM, FIELDS };
+
+/* Returns a field of the reply; "" if it is missing. */
+static const char *field(const redisReply *reply, int which)
+{
+    const redisReply *r = reply->element[which];
+    return r->type == REDIS_REPLY_STRING ? r->str : "";
+}
+
+/* Writes that the namespace is being moved, or has moved, to another Redis (client/move.c). False:
+ * it has not. */
+static bool is_moved(const struct asq__redis *r, const redisReply *reply, char *why, size_t size)
+{
+    const char *to = field(reply, FIELD_TO), *from = field(reply, FIELD_FROM);
+    char at[32] = "?";
+    time_t t = (time_t) strtoll(field(reply, FIELD_AT), NULL, 10);
+    struct tm tm;
+    if (strcmp(field(reply, FIELD_FORMAT), ASQ__FORMAT_MOVED) != 0 || (!*to && !*from))
+        return false;
+    if (gmtime_r(&t, &tm) && strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        *at = '\0';
+    if (strcmp(field(reply, FIELD_STATE), "moved") == 0)
+        snprintf(why, size, "namespace '%s' has moved to %.300s since %s: use that URL",
+                 r->config.ns, to, at);
+    else
+        snprintf(why, size,
+                 "namespace '%s' is being moved %s %.300s since %s: wait for the end of as-ctl "
+                 "migrate, or give it --resume or --abort",
+                 r->config.ns, *to ? "to" : "here from", *to ? to : from, at);
+    return true;
+}
+
 static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__redis *r = user;
-    char why[400];
+    char why[600];
     r->meta.reading = false;
     if (!reply)
         return;
@@ -79,7 +111,12 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
         asq__redis_reject(r, ASQ_EREDIS, why);
         return;
     }
-    bool whole = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == FIELDS &&
+        is_moved(r, reply, why, sizeof why)) {
+        asq__redis_reject(r, ASQ_EVERSION, why);
+        return;
+    }
+    bool whole = reply->type == REDIS_REPLY_ARRAY && reply->elements == FIELDS &&
                  reply->element[0]->type == REDIS_REPLY_STRING &&
                  reply->element[1]->type == REDIS_REPLY_STRING;
     if (!whole && is_dotted(r) && !r->meta.partitions) {
@@ -170,7 +207,8 @@ int asq__namespace_ask(struct asq__redis *r)
 {
     char key[ASQ__KEY_MAX];
     asq__keys_meta(&r->keys, key);
-    int rc = asq__conn_cmd(r->home->conn, on_meta, r, "HMGET", key, "format", "partitions", NULL);
+    int rc = asq__conn_cmd(r->home->conn, on_meta, r, "HMGET", key, "format", "partitions",
+                           "move_state", "moved_at", "moved_to", "moved_from", NULL);
     r->meta.reading = rc == 0;
     return rc;
 }

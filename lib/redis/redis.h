@@ -18,7 +18,9 @@
 #include "asqueue.h"
 #include "redis/script.h"
 
-#define ASQ__FORMAT_VERSION     1
+#define ASQ__FORMAT_VERSION 1
+/* Format of a namespace that moves, or has moved, to another Redis: no version opens it. */
+#define ASQ__FORMAT_MOVED       "4294967295"
 #define ASQ__DEFAULT_PARTITIONS 128u
 #define ASQ__MAX_PARTITIONS     16384u
 

@@ -34,6 +34,10 @@ enum asq__script {
 extern const char *const asq__script_calls;
 extern const char *const asq__script_dead_list, *const asq__script_dead_retry;
 extern const char *const asq__script_stats_read;
+/* Run by who moves a namespace to another Redis; see lib/client/move.c. */
+extern const char *const asq__script_move_lock, *const asq__script_move_mark;
+extern const char *const asq__script_move_seal, *const asq__script_move_unseal;
+extern const char *const asq__script_move_try;
 /* Run by who settles a promise. */
 extern const char *const asq__script_promise_settle;
 /* Run by a supervisor for a process that has died. */

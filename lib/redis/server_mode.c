@@ -18,8 +18,8 @@ static void found(struct asq__server_mode *m, bool cluster)
     m->on_known(m->user);
 }
 
-/* Returns a field of the reply to HELLO: names and values by turns; NULL without it. */
-static const char *hello_field(const redisReply *reply, const char *name)
+/* The reply has names and values by turns. */
+const char *asq__hello_field(const redisReply *reply, const char *name)
 {
     if (reply->type != REDIS_REPLY_ARRAY)
         return NULL;
@@ -40,7 +40,7 @@ static void on_cluster_info(struct asq__conn *c, const redisReply *reply, void *
 static void on_hello(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__server_mode *m = user;
-    const char *mode = reply ? hello_field(reply, "mode") : NULL;
+    const char *mode = reply ? asq__hello_field(reply, "mode") : NULL;
     if (mode)
         found(m, strcmp(mode, "cluster") == 0);
     else if (reply && asq__conn_cmd(c, on_cluster_info, m, "CLUSTER", "INFO", NULL) < 0)

@@ -25,6 +25,8 @@ struct asq__server_mode {
 int asq__server_mode_ask(struct asq__server_mode *m, struct asq__conn *c);
 /* Takes the text of INFO, which is needed only if HELLO is refused. */
 void asq__server_mode_take_info(struct asq__server_mode *m, const char *redis_mode);
+/* Returns a field of the reply to HELLO, "mode" or "role"; NULL without it. */
+const char *asq__hello_field(const redisReply *reply, const char *name);
 /* Returns whether asqueue can use a server of this version; else writes what it needs. A Cluster
  * must have sharded channels. */
 bool asq__server_mode_fits(bool cluster, const char *version, char why[ASQ__SERVER_MODE_WHY]);

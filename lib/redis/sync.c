@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "asqueue.h"
+#include "redis/cmd.h"
 #include "redis/greeting.h"
 #include "redis/link.h"
 #include "redis/password.h"
@@ -27,6 +28,7 @@ struct asq__sync {
     struct asq__route route; /* leads the link to the server */
     redisReader *reader;
     struct asq__buf out;
+    size_t max_bytes;
     size_t sent;     /* bytes of `out`; sending goes on here after a cancelled wait */
     unsigned unread; /* pending replies */
     int64_t timeout_ms;
@@ -102,7 +104,7 @@ static int read_more(struct asq__sync *s, int64_t deadline)
     }
     if (redisReaderFeed(s->reader, bytes, (size_t) n) != REDIS_OK)
         return fail(s, ASQ_ENOMEM, "out of memory for what Redis sends");
-    if (s->reader->len - s->reader->pos > MAX_BYTES)
+    if (s->reader->len - s->reader->pos > s->max_bytes)
         return fail(s, ASQ_ECONN, "Redis sends more bytes than any request asked for");
     return 0;
 }
@@ -125,6 +127,26 @@ static redisReply *read_reply(struct asq__sync *s)
         if (read_more(s, deadline) < 0)
             return NULL;
     }
+}
+
+int asq__sync_append(struct asq__sync *s, const struct asq__cmd *cmd)
+{
+    size_t before = s->out.len;
+    asq__cmd_write_head(&s->out, cmd->argc);
+    asq__buf_put(&s->out, cmd->bytes.data, cmd->bytes.len);
+    int rc = cmd->bytes.error ? cmd->bytes.error : s->out.error;
+    if (rc < 0) {
+        s->out.error = 0;
+        s->out.len = before;
+        return fail(s, rc, asq_strerror(rc));
+    }
+    s->unread++;
+    return 0;
+}
+
+redisReply *asq__sync_reply(struct asq__sync *s)
+{
+    return read_reply(s);
 }
 
 static int append(struct asq__sync *s, const char *fmt, va_list ap)
@@ -217,6 +239,7 @@ int asq__sync_open_host(const struct asq__url *url, const struct asq__host *host
         return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
     asq__link_init(&s->link, url);
     asq__route_init(&s->route, &s->link);
+    asq__sync_set_limit(s, MAX_BYTES);
     asq__buf_init(&s->out, MAX_BYTES);
     s->timeout_ms = timeout_ms;
     s->cancel_fd = cancel_fd;
@@ -258,6 +281,11 @@ int asq__sync_keep(struct asq__sync *s, int64_t timeout_ms)
         freeReplyObject(reply);
     }
     return 0;
+}
+
+void asq__sync_set_limit(struct asq__sync *s, size_t bytes)
+{
+    s->out.max = s->max_bytes = bytes;
 }
 
 void asq__sync_set_timeout(struct asq__sync *s, int64_t timeout_ms)

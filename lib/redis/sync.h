@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct asq__cmd;
 struct asq__host;
 struct asq__sync;
 struct asq__url;
@@ -40,6 +41,13 @@ void asq__sync_set_timeout(struct asq__sync *s, int64_t timeout_ms);
 /* Runs a command, formatted as by redisCommand. The caller frees the reply (freeReplyObject). NULL:
  * the connection is lost, or memory is short; free the connection. */
 redisReply *asq__sync_cmd(struct asq__sync *s, const char *fmt, ...);
+/* Appends a command without sending it; asq__sync_reply sends it with all others and waits for the
+ * replies, which come in the order of the commands. ASQ_ENOMEM, ASQ_ELIMIT: nothing is appended. */
+int asq__sync_append(struct asq__sync *s, const struct asq__cmd *cmd);
+redisReply *asq__sync_reply(struct asq__sync *s);
+/* Sets how many bytes of commands that are not sent, and of replies that are not read, there may
+ * be; 64 MiB unless this is called. */
+void asq__sync_set_limit(struct asq__sync *s, size_t bytes);
 /* Returns why there was no reply. */
 const char *asq__sync_why(const struct asq__sync *s);
 

@@ -110,3 +110,23 @@ int asq__sync_open_slot(const struct asq__url *url, uint16_t slot, const char *n
         asq__sync_set_timeout(*ret, timeout_ms);
     return rc;
 }
+
+int asq__sync_ask_topology(const struct asq__url *url, const char *name, int64_t timeout_ms,
+                           struct asq__topology *ret, char *err, size_t errlen)
+{
+    struct opening o = { url, name, asq__deadline_ms(timeout_ms), -1, err, errlen };
+    const struct asq__host first = { url->host, url->port };
+    unsigned n = 1 + (unsigned) url->others.n;
+    int rc = ASQ_ECONN;
+    for (unsigned i = 0; i < n; i++) {
+        const struct asq__host *host = i ? &url->others.list[i - 1] : &first;
+        struct asq__sync *s = NULL;
+        rc = connect_to(&o, host, n - i, &s);
+        if (rc == 0)
+            rc = ask(&o, s, host, ret);
+        asq__sync_free(s);
+        if (rc == 0 || rc == ASQ_EAUTH || rc == ASQ_ENOMEM)
+            break;
+    }
+    return rc;
+}

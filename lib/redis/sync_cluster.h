@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct asq__sync;
+struct asq__topology;
 struct asq__url;
 
 /* Connects to the node that has the slot, as one of the URL's hosts says: the first that answers,
@@ -18,5 +19,10 @@ struct asq__url;
 int asq__sync_open_slot(const struct asq__url *url, uint16_t slot, const char *name,
                         int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
                         size_t errlen);
+
+/* Asks the URL's hosts for the nodes of the Cluster, until one answers. The caller releases the
+ * topology. Codes as asq__sync_open, and ASQ_EPROTO. */
+int asq__sync_ask_topology(const struct asq__url *url, const char *name, int64_t timeout_ms,
+                           struct asq__topology *ret, char *err, size_t errlen);
 
 #endif

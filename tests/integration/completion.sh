@@ -52,7 +52,7 @@ offers '3\n' as-ctl stop w : 3
 offers 'Good\nGone\n' as-ctl create ''
 offers 'Good\n' as-ctl create Goo
 offers '--json\n' as-ctl stop --js
-offers 'client\nobserver\noperator\nworker\n' as-ctl acl ''
+offers 'client\nmover\nobserver\noperator\nworker\n' as-ctl acl ''
 offers 'Good\nGone\n' as-ctl agents --class ''
 offers '' as-ctl create Good --id ''
 offers '' as-ctl stop -r

@@ -1,5 +1,5 @@
 #!/bin/sh
-# security.sh: checks each "cannot" of SECURITY.md: for the four users of contrib/redis-cli/acl, for two
+# security.sh: checks each "cannot" of SECURITY.md: for the five users of contrib/redis-cli/acl, for two
 # namespaces, for a program that a method starts, and for another user of the host. tests/cannot.md
 # lists them all, with their tests.
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
@@ -36,7 +36,7 @@ cannot() { # ROLE COMMAND...
 
 for ns in default other default2; do
     "$as_ctl" acl --namespace "$ns" >"$tmp/rules" || fail "as-ctl acl" "$tmp/rules"
-    expect_count "$tmp/rules" "^user asq-$ns-(client|worker|operator|observer) reset off " 4
+    expect_count "$tmp/rules" "^user asq-$ns-(client|worker|operator|observer|mover) reset off " 5
     while read -r _ name rules; do
         # shellcheck disable=SC2086 # words; none of them has a meaning to the shell
         (set -f && redis ACL SETUSER "$name" $rules) || exit 1
@@ -62,7 +62,7 @@ before=$(state)
 epoch=$(redis-cli -s "$redis_socket" HGET "asq:{default.$p}:lease" epoch)
 
 echo "nobody runs what is not in its list"
-for role in client worker operator observer; do
+for role in client worker operator observer mover; do
     can "$role" PING
     for command in "CONFIG GET requirepass" "CONFIG SET maxmemory 1" "KEYS *" FLUSHALL FLUSHDB "SCRIPT FLUSH" \
         "SCRIPT KILL" "FUNCTION LIST" SHUTDOWN SAVE BGSAVE "REPLICAOF 127.0.0.1 1" "ACL LIST" \
@@ -81,7 +81,7 @@ for role in client operator observer; do # a worker needs XTRIM to bound its dea
 done
 
 echo "nobody reaches another namespace"
-for role in client worker operator observer; do
+for role in client worker operator observer mover; do
     for ns in other default2; do
         cannot "$role" XADD "asq:{$ns.$p}:jobs" '*' call x batch x
         cannot "$role" XRANGE "asq:{$ns.$p}:jobs" - +
@@ -191,6 +191,12 @@ for write in "XADD asq:{default.$p}:jobs * call x batch x" "XADD asq:{default.$p
     # shellcheck disable=SC2086
     (set -f && cannot observer $write) || exit 1
 done
+
+echo "a mover"
+can mover HMGET "asq:{default}:meta" format
+cannot mover PUBLISH "asq:{default}:c:workers" x
+cannot mover SUBSCRIBE "asq:{default}:c:workers"
+cannot mover SET another-program x
 
 echo "what they get of as-ctl"
 denied() { # ROLE ARGUMENT...: as-ctl ends with status 1, and the refusal of Redis on stderr
