@@ -1264,6 +1264,15 @@ ASQ_API bool asq_ctx_canceled(const asq_ctx *ctx);
  * effect, also with asq_ctx_keep_state; the call does not count as failed, and the agent's other
  * calls wait as behind a sleep, except that calls of an ASQ_CONCURRENT method give way to them.
  *
+ * A wait may end in the same way, when it has taken longer than unload_after_ms, or a second while
+ * the agent is handed over; the call then runs again when what it waits for is there. Such waits
+ * are asq_ctx_next_signal and asq_ctx_wait without a limit or with a recorded one, and, in a method
+ * that has recorded a step, a promise or a signal, all waits for results without a limit (that of
+ * asq_call_wait, asq_result_value, asq_wait_all, asq_gather, …). Others keep the run: a limit of
+ * asq_result_wait would begin anew. So do calls of ASQ_CONCURRENT methods, creations, waits for
+ * what calls emit, those inside of a step or of a callback, and calls inside of which a re-entrant
+ * one runs or has taken effect.
+ *
  * Errors: those of every wait; of durable ones those of asq_ctx_now, too, but not ASQ_ELIMIT. They
  * are also set as the call's, as by asq_fail. */
 ASQ_API int asq_ctx_sleep(asq_ctx *ctx, int64_t ms);
@@ -1347,7 +1356,7 @@ ASQ_API int asq_ctx_random(asq_ctx *ctx, void *ret, size_t n);
  * 1000 ms or more counts from the first run, by the clock of the agent's partition. A run that
  * fails and is followed by another, by a retry policy, has heard what it has heard; so has one that
  * is cancelled at this moment. In local mode nobody sends while a method waits, so what is not
- * there does not come.
+ * there does not come. A long wait may end with ASQ_EUNLOADED (asq_ctx_sleep).
  * Errors: ASQ_ETIMEOUT, which fails the call only if the method returns it; those of asq_step, and
  * ASQ_ENOTSUP (in a creation), which are also set as the call's, as by asq_fail. */
 ASQ_API int asq_ctx_next_signal(asq_ctx *ctx, const char *name, asq_value **ret,
@@ -1355,7 +1364,8 @@ ASQ_API int asq_ctx_next_signal(asq_ctx *ctx, const char *name, asq_value **ret,
 /* Waits for a result of the method's own handle, of a call or a promise, for at most timeout_ms in
  * all: as asq_result_wait, but when the call runs again, the wait ends at the same time, by the
  * clock of the agent's partition, and with what it has ended with before: a wait that was over
- * stays over, though the result is there by now. A wait with a limit is numbered as two steps.
+ * stays over, though the result is there by now. A wait with a limit is numbered as two steps. A
+ * long one may end with ASQ_EUNLOADED (asq_ctx_sleep).
  * Errors: ASQ_ETIMEOUT, those of the result, and those of asq_ctx_now, which are also set as the
  * call's. */
 ASQ_API int asq_ctx_wait(asq_ctx *ctx, asq_result *r, int64_t timeout_ms);
@@ -1520,8 +1530,9 @@ typedef struct asq_worker_options {
      * agents in its partition, too, ends in ASQ_ENOCLASS at once. Otherwise it waits for such a
      * worker, up to its deadline, and the log says so. */
     bool fail_no_class;
-    /* A call whose asq_ctx_sleep has more than this left gives back its stack and memory, and runs
-     * again when the sleep is over. 0: 60000; below 0: only when its agent is handed over. */
+    /* A call whose asq_ctx_sleep has more than this left, or that has waited so long for a promise,
+     * a signal or other calls, gives back its stack and memory, and runs again when that is over:
+     * see asq_ctx_sleep. 0: 60000; below 0: only when its agent is handed over. */
     int64_t unload_after_ms;
 } asq_worker_options;
 #define ASQ_WORKER_OPTIONS_INIT                                                                    \
@@ -1641,7 +1652,7 @@ ASQ_API int asq_show(asq *h, const char *id, asq_value **ret);
 /* States of calls that have not ended, as a set. */
 enum {
     ASQ_CALLS_RUNNING = 1,   /* on a thread of a worker */
-    ASQ_CALLS_PARKED = 2,    /* has begun, and waits through the library */
+    ASQ_CALLS_PARKED = 2,    /* has begun, and waits through the library, perhaps without a run */
     ASQ_CALLS_WAITING = 4,   /* may run, but it is not its turn, or no worker is there */
     ASQ_CALLS_DELAYED = 8,   /* was made with a delay that is not over, or sleeps without a run */
     ASQ_CALLS_RETRYING = 16, /* has failed, and is to be run again */

@@ -420,7 +420,8 @@ void asq__engine_abandon(struct asq__engine *e, struct asq__call *call)
             return;
     }
     struct asq__call *stand_in = NULL;
-    if (own && (stand_in = malloc(sizeof *stand_in))) {
+    bool alone = own && b->calls[call->index] == call && !call->next;
+    if (alone && (stand_in = malloc(sizeof *stand_in))) {
         *stand_in = *call; /* keeps the batch until the call has ended */
         stand_in->done = on_abandoned_result;
         stand_in->progress = NULL;

@@ -163,6 +163,9 @@ struct asq {
     struct asq__step_log *steps;
     /* Inside a method: when its recorded sleep ends, by the partition's clock; 0: it is in none. */
     int64_t asleep_until_ms;
+    /* Inside a method: when its durable wait ends, by the same clock; INT64_MAX: by what it waits
+     * for alone; 0: it is in none. */
+    int64_t waits_until_ms;
     asq_result *outer; /* local mode: of the call whose method's handle this is; borrowed */
     uint64_t settler;  /* draws tokens of promises that it settles; 0: not drawn yet */
     uint64_t ids;      /* made for new agents in this run */

@@ -97,11 +97,14 @@ struct asq_ctx {
     bool calls_wait;      /* for their turn, behind the call of an expiry */
     bool recorded;        /* an earlier run has left records of its steps */
     bool canceled_asleep; /* it was cancelled without a run: the sleep of the last record tells */
-    bool unloaded;        /* this run has no effect, and the call runs again later */
-    bool shared;          /* concurrent calls may use the object: it must not be changed */
-    bool publishes;       /* publishes the live attributes as it begins */
-    bool may_publish;     /* asq_ctx_publish may be called */
-    int step_failure;     /* of the last step that has failed; its text is that of `h` */
+    /* It was cancelled without a run, in a wait at this place, which tells: 1 + number of the last
+     * step or statement before it; 0: it was not. */
+    uint64_t canceled_at;
+    bool unloaded;    /* this run has no effect, and the call runs again later */
+    bool shared;      /* concurrent calls may use the object: it must not be changed */
+    bool publishes;   /* publishes the live attributes as it begins */
+    bool may_publish; /* asq_ctx_publish may be called */
+    int step_failure; /* of the last step that has failed; its text is that of `h` */
     struct asq__error error;
     void *impl; /* the worker's own */
 };

@@ -88,9 +88,9 @@ static int give(asq_ctx *ctx, const struct asq__step *step, const char *name, as
     return step->code ? give_timeout(ctx, name) : asq__step_give_value(ctx, step, ret);
 }
 
-/* Waits for a signal that no earlier run has heard. */
+/* Waits for a signal that no earlier run has heard. until_ms: as asq.waits_until_ms. */
 static int hear(asq_ctx *ctx, struct asq__step_log *log, const char *name, int64_t timeout_ms,
-                asq_value **ret)
+                int64_t until_ms, asq_value **ret)
 {
     asq *h = ctx->h;
     size_t limit = asq__step_limit(ctx);
@@ -102,7 +102,9 @@ static int hear(asq_ctx *ctx, struct asq__step_log *log, const char *name, int64
     if (rc < 0)
         return rc;
     wait.number = log->number;
+    h->waits_until_ms = until_ms;
     rc = h->mode->next_signal(h, &wait);
+    h->waits_until_ms = 0;
     log->bytes += wait.recorded;
     if (rc == ASQ_ELIMIT)
         return asq_fail(ctx, rc,
@@ -136,8 +138,8 @@ static int next_signal(asq_ctx *ctx, const char *name, int64_t timeout_ms, asq_v
     if (!ctx->object || !ctx->object->snapshot)
         return asq_fail(ctx, ASQ_ENOTSUP,
                         "a creation cannot wait for signals: its agent is there when it has ended");
+    int64_t until_ms = timeout_ms < 0 ? INT64_MAX : 0;
     if (timeout_ms > 0 && asq__step_wait_is_recorded(ctx, h, timeout_ms)) {
-        int64_t until_ms;
         rc = asq__step_record_wait(ctx, ASQUEUE__STEP_KIND__SIGNAL_UNTIL, &timeout_ms, &until_ms);
         if (rc < 0)
             return rc;
@@ -145,7 +147,7 @@ static int next_signal(asq_ctx *ctx, const char *name, int64_t timeout_ms, asq_v
     rc = asq__step_begin(ctx, ASQUEUE__STEP_KIND__SIGNAL_HEARD, name, 0, &log, &known);
     if (rc != 0)
         return rc < 0 ? rc : give(ctx, &known, name, ret);
-    return hear(ctx, log, name, timeout_ms, ret);
+    return hear(ctx, log, name, timeout_ms, until_ms, ret);
 }
 
 int asq_ctx_next_signal(asq_ctx *ctx, const char *name, asq_value **ret, int64_t timeout_ms)

@@ -351,6 +351,16 @@ int asq_ctx_sleep(asq_ctx *ctx, int64_t ms)
 
 /* ---- waits ---- */
 
+/* Waits for a result in a wait that another run comes to again, with the same end. */
+static int wait_durably(asq_result *r, int64_t timeout_ms, int64_t until_ms)
+{
+    asq *h = r->h;
+    h->waits_until_ms = until_ms;
+    int rc = asq_result_wait(r, timeout_ms);
+    h->waits_until_ms = 0;
+    return rc;
+}
+
 /* Waits for a result, and records whether it was there in time. What an earlier run has recorded of
  * that counts: a result that was there then is there now, or comes again. */
 static int wait_until(asq_ctx *ctx, asq_result *r, int64_t timeout_ms)
@@ -369,10 +379,10 @@ static int wait_until(asq_ctx *ctx, asq_result *r, int64_t timeout_ms)
         late = known.value_n ? *(const uint8_t *) known.value : 0;
         return late ? asq__fail(ctx->h, ASQ_ETIMEOUT, "the wait for %s was over before",
                                 asq__result_id_text(r))
-                    : asq_result_wait(r, ASQ_FOREVER);
+                    : wait_durably(r, ASQ_FOREVER, INT64_MAX);
     }
     int64_t left = until_ms - (asq__boot_ms() + ctx->clock_minus_boot_ms);
-    rc = asq_result_wait(r, left < 0 ? 0 : left < timeout_ms ? left : timeout_ms);
+    rc = wait_durably(r, left < 0 ? 0 : left < timeout_ms ? left : timeout_ms, until_ms);
     if (!asq__result_is_settled(r) && rc != ASQ_ETIMEOUT)
         return rc; /* the call is over: nothing is decided */
     late = !asq__result_is_settled(r);
@@ -391,5 +401,6 @@ int asq_ctx_wait(asq_ctx *ctx, asq_result *r, int64_t timeout_ms)
         return ctx ? asq_fail(ctx, ASQ_EINVAL, "asq_ctx_wait: an argument is NULL") : ASQ_EINVAL;
     if (r->h != ctx->h)
         return asq_fail(ctx, ASQ_EINVAL, "asq_ctx_wait: the result is of another handle");
-    return timeout_ms < 0 ? asq_result_wait(r, ASQ_FOREVER) : wait_until(ctx, r, timeout_ms);
+    return timeout_ms < 0 ? wait_durably(r, ASQ_FOREVER, INT64_MAX)
+                          : wait_until(ctx, r, timeout_ms);
 }

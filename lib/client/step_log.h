@@ -25,8 +25,8 @@
 #include "value/step_msg.h"
 
 #define ASQ__UNLOADED                                                                              \
-    "the call was unloaded in its sleep, and runs again when its time has come; the method must "  \
-    "return"
+    "the call was unloaded in its sleep or wait, and runs again when its time has come; the "      \
+    "method must return"
 
 struct asq__step_log {
     uint64_t number;         /* of the last step or statement of this run */

@@ -55,6 +55,7 @@
 #include "worker/process_log.h"
 #include "worker/result_read.h"
 #include "worker/steps.h"
+#include "worker/unload_wait.h"
 
 /* Room for the fields of a record beside name and value. */
 enum { RECORD_ROOM = 64 };
@@ -278,7 +279,8 @@ static void give(struct box *b, struct asq__hearing *hr, struct asq__signal *s)
     asq__buf_release(&record);
 }
 
-/* Gives a signal that has come to the call that waits for it for longest. */
+/* Gives a signal that has come to the call that waits for it for longest; or has an unloaded call
+ * run again, which then hears it. */
 static void give_to_first(struct box *b, struct asq__signal *s)
 {
     ASQ__LIST_EACH (it, &b->hearers) {
@@ -292,6 +294,7 @@ static void give_to_first(struct box *b, struct asq__signal *s)
         give(b, hr, s);
         return;
     }
+    asq__unload_wait_signal(b->part, b->agent, s->name);
 }
 
 /* Decides about a call that waits, once the box is known. */
@@ -543,6 +546,18 @@ void asq__agent_signals_end(struct asq__nested *n)
     if (b)
         forget_if_idle(b);
     free_hearing(hr);
+}
+
+bool asq__agent_signals_may_leave(const struct asq__nested *n)
+{
+    return n->hearing && n->hearing->box && n->hearing->box->known;
+}
+
+void asq__agent_signals_leave(struct asq__nested *n)
+{
+    struct box *b = n->hearing->box;
+    stop_hearing(n->hearing);
+    forget_if_idle(b);
 }
 
 const char *asq__agent_signals_awaited(const struct asq__run *run)

@@ -5,6 +5,8 @@
 #ifndef ASQ_WORKER_AGENT_SIGNALS_H
 #define ASQ_WORKER_AGENT_SIGNALS_H
 
+#include <stdbool.h>
+
 #include "asqueue.h"
 
 struct asq__nested;
@@ -22,6 +24,10 @@ void asq__agent_signals_delete(struct asq__wcall *c);
 int asq__nested_next_signal(asq *h, struct asq__signal_wait *wait);
 /* After the method has returned; on the loop. */
 void asq__agent_signals_end(struct asq__nested *n);
+/* Have a parked run stop waiting for a signal, because it is unloaded: whether it may, since none
+ * is there for it; and that it does. What comes from then on, asq__unload_wait_signal is told. */
+bool asq__agent_signals_may_leave(const struct asq__nested *n);
+void asq__agent_signals_leave(struct asq__nested *n);
 /* Returns the name of the signal for which a parked run waits; NULL: it waits for none. */
 const char *asq__agent_signals_awaited(const struct asq__run *run);
 /* A commit is acknowledged, or lost for good: forgets what is not needed any more. */

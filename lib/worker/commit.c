@@ -521,6 +521,14 @@ void asq__commit_unloaded(struct asq__wcall *call, struct asq__run *run, uint64_
         close_apart(p);
 }
 
+void asq__commit_nothing(const struct asq__run *run)
+{
+    if (!run->slot)
+        return;
+    run->slot->done_seq = 0; /* every seq shows it */
+    run->slot->done = run->ticket;
+}
+
 uint64_t asq__commit_steps(struct asq__wcall *call, const void *records, size_t n,
                            const uint8_t *promise)
 {
@@ -535,6 +543,7 @@ uint64_t asq__commit_steps(struct asq__wcall *call, const void *records, size_t 
         return 0;
     }
     call->recorded = true;
+    call->recorded_seq = seq;
     if (call->attempts)
         close_apart(p);
     return seq;
@@ -573,6 +582,7 @@ uint64_t asq__commit_heard(struct asq__wcall *call, const struct asq__buf *recor
         return 0;
     }
     call->recorded = true;
+    call->recorded_seq = seq;
     if (call->attempts)
         close_apart(p);
     return seq;

@@ -45,6 +45,8 @@ void asq__commit_retry(struct asq__wcall *c, struct asq__run *run, uint64_t due_
 /* Commits that an unloaded run has ended, and is followed by another at due_ms of the partition's
  * clock. */
 void asq__commit_unloaded(struct asq__wcall *call, struct asq__run *run, uint64_t due_ms);
+/* Notes for the supervisor that a run has ended, and nothing of it is to be committed. */
+void asq__commit_nothing(const struct asq__run *run);
 /* Commits records of steps of a call that runs. Returns the seq of the commit; 0: no memory, and
  * the partition is lost. */
 uint64_t asq__commit_steps(struct asq__wcall *c, const void *records, size_t n,

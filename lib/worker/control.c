@@ -23,7 +23,7 @@
 #include "worker/outcome.h"
 #include "worker/partition.h"
 #include "worker/promises.h"
-#include "worker/unload.h"
+#include "worker/unload_wait.h"
 
 void asq__wcall_cancel(struct asq__wcall *c)
 {
@@ -37,13 +37,14 @@ void asq__wcall_cancel(struct asq__wcall *c)
         asq__wcall_fail(c, ASQ_ECANCELED, ASQ__CANCELED_BEFORE);
         return;
     }
-    if (asq__wcall_is_unloaded(c)) { /* its sleep ends in ASQ_ECANCELED */
+    if (asq__wcall_is_unloaded(c)) { /* its sleep or wait ends in ASQ_ECANCELED */
         asq__unload_wake(c);
         asq__dispatch_due(c);
         return;
     }
-    if (c->recorded && c->due_ms && (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS))
-        return; /* its sleep is over, and is to tell it when it runs */
+    if (((c->recorded && c->due_ms) || c->waits_at) &&
+        (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS))
+        return; /* its sleep or wait is over, and is to tell it when it runs */
     if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS ||
         c->state == ASQ__CALL_DELAYED) {
         struct asq__actor *a = c->actor;

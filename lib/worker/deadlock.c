@@ -55,6 +55,7 @@
 #include "worker/outcome.h"
 #include "worker/partition.h"
 #include "worker/process.h"
+#include "worker/unload_wait.h"
 
 enum {
     FIRST_MS = 20,    /* pause before a probe; doubles with each */
@@ -111,16 +112,34 @@ static bool add_result(void *user, const asq_result *r)
     return !v->out_of_memory && v->n <= ASQ__WAITS_CALLS;
 }
 
-static void view_parked(const struct asq__wcall *c, struct view *v)
+static bool add_id(void *user, const struct asq__call_id *id)
 {
-    const struct asq__run *run = asq__run_of(c);
-    v->wait = 2 * run->wait;
-    enum asq__wait kind = asq__nested_waits_for(run, add_result, v);
+    struct view *v = user;
+    add_target(v, id);
+    return !v->out_of_memory && v->n <= ASQ__WAITS_CALLS;
+}
+
+/* Cuts down what a call waits for to what is of use. */
+static void take_kind(struct view *v, enum asq__wait kind)
+{
     v->any = kind == ASQ__WAIT_ANY;
     if (kind == ASQ__WAIT_OTHER)
         v->n = 0;
     else if (!v->any && v->n > ASQ__BLOCKERS_MAX)
         v->n = ASQ__BLOCKERS_MAX;
+}
+
+static void view_parked(const struct asq__wcall *c, struct view *v)
+{
+    const struct asq__run *run = asq__run_of(c);
+    v->wait = 2 * run->wait;
+    take_kind(v, asq__nested_waits_for(run, add_result, v));
+}
+
+static void view_unloaded(const struct asq__wcall *c, struct view *v)
+{
+    v->wait = 2 * asq__unload_wait_number(c->unload_wait);
+    take_kind(v, asq__unload_wait_visit(c->unload_wait, add_id, v));
 }
 
 static void add_blocker(void *user, const struct asq__wcall *c)
@@ -162,6 +181,8 @@ static void view_call(const struct asq__wcall *c, struct view *v)
         view_parked(c, v);
     else if (c->state == ASQ__CALL_RESUMABLE)
         view_resumable(c, v);
+    else if (asq__wcall_waits_unloaded(c))
+        view_unloaded(c, v);
     else if (c->state == ASQ__CALL_WAITING || c->state == ASQ__CALL_INPUTS)
         view_queued(c, v);
     if (v->out_of_memory)
@@ -439,7 +460,7 @@ static bool waits_for_one(void *user, const asq_result *r)
     return false;
 }
 
-/* Adds the active runs of the agent, as far as they wait for calls. */
+/* Adds the active runs of the agent, as far as they wait for calls, and calls that do without. */
 static void add_roots(struct search *s, const struct asq__actor *a)
 {
     const struct asq__mailbox *m = &a->calls->mailbox;
@@ -453,7 +474,7 @@ static void add_roots(struct search *s, const struct asq__actor *a)
         int seen = 0;
         ASQ__LIST_EACH (it, queues[i]) {
             const struct asq__wcall *c = ASQ__CONTAINER(it, struct asq__wcall, node);
-            if (c->state == ASQ__CALL_INPUTS)
+            if (c->state == ASQ__CALL_INPUTS || asq__wcall_waits_unloaded(c))
                 add_root(s, c);
             if (++seen == QUEUE_SEEN)
                 break;
@@ -499,10 +520,21 @@ static void hurry(struct asq__actor *a)
     asq__deadlock_note(a);
 }
 
+/* Returns whether calls wait for the agent: not just one that it has unloaded. */
+static bool is_waited_for(const struct asq__actor *a)
+{
+    if (!asq__actor_has_queued(a))
+        return false;
+    const struct asq__mailbox *m = &a->calls->mailbox;
+    const struct asq__list *first = m->queue.next;
+    return first == &m->queue || first->next != &m->queue || !asq__list_empty(&m->reentrant) ||
+           !asq__wcall_is_unloaded(ASQ__CONTAINER(first, struct asq__wcall, node));
+}
+
 void asq__deadlock_note(struct asq__actor *a)
 {
     struct asq__process *w = a->part->w;
-    if (asq__actor_is_orphan(a) || !asq__actor_has_queued(a) || a->calls->mailbox.n_sharing)
+    if (asq__actor_is_orphan(a) || !is_waited_for(a) || a->calls->mailbox.n_sharing)
         return;
     struct asq__probing *p = &a->calls->probing;
     int64_t now = asq__now_ms_coarse();
@@ -539,8 +571,7 @@ static void on_probe_time(struct ev_loop *loop, ev_timer *timer, int revents)
             break;
         struct asq__probing *p = ASQ__CONTAINER(node, struct asq__probing, node);
         const struct asq__actor *a = actor_of(p);
-        if (!asq__partition_is_owned(a->part) || asq__actor_is_moving(a) ||
-            !asq__actor_has_queued(a))
+        if (!asq__partition_is_owned(a->part) || asq__actor_is_moving(a) || !is_waited_for(a))
             continue;
         asq__list_add(&probed, node); /* failing a call may take it out of there */
         if (p->probe_ms <= now) {

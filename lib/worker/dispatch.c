@@ -55,6 +55,7 @@
 #include "worker/sleeper.h"
 #include "worker/spans.h"
 #include "worker/unload.h"
+#include "worker/unload_wait.h"
 
 /* Bounds one iteration of the loop: outcomes are committed at its end, and nothing is read
  * meanwhile. */
@@ -359,12 +360,14 @@ static bool is_paused(const struct asq__mailbox *m, const struct asq__wcall *c)
     return asq__pause_covers(a->part->w, cls ? cls->def.name : asq__wcall_job(c)->class_name);
 }
 
-/* Returns whether a pause is known to hold a call that no method has made. The class is known once
+/* Returns whether a pause is known to hold a call that no method has made, and that has not begun:
+ * one that was unloaded in a wait has. The class is known once
  * the agent is loaded, which is not done for a call that waits. */
 static bool is_held(const struct asq__actor *a, const struct asq__wcall *c)
 {
     const struct asq__pauses *p = &a->part->w->pauses;
-    return p->n && (p->all || (asq__actor_is_loaded(a) && is_paused(&a->calls->mailbox, c)));
+    return p->n && !c->waits_at &&
+           (p->all || (asq__actor_is_loaded(a) && is_paused(&a->calls->mailbox, c)));
 }
 
 /* Returns whether a pause holds all calls of the agent, so that nothing is to be done for it. */
@@ -771,6 +774,7 @@ static bool end_run(struct asq__run *run)
     if (is_lost(a)) {
         for (size_t i = 0; i < run->ninner; i++)
             asq__engine_unpin(w->engine, run->inner[i].id, ASQ__RECORD_LEAVE);
+        asq__unload_wait_free(run->unload_wait);
         asq__wcall_enter(c, ASQ__CALL_FINISHED);
         e->unfinished--;
         asq__inputs_free(c->inputs);

@@ -47,7 +47,7 @@
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/sleeper.h"
-#include "worker/unload.h"
+#include "worker/unload_wait.h"
 
 enum {
     NEAR_MS = 5000, /* batches due so soon stay in the stream, with a timer */

@@ -56,6 +56,7 @@
 #include "worker/steps.h"
 #include "worker/timers.h"
 #include "worker/unload.h"
+#include "worker/unload_wait.h"
 
 enum { DRAIN_PATIENCE_MS = 1000, CLAIMS_AT_ONCE = 16 };
 
@@ -401,7 +402,9 @@ static void give_up_unfinished(struct asq__partition *p)
 
 void asq__partition_check_drain(struct asq__partition *p)
 {
-    check_drained(p); /* the partition may have become empty while Redis was away */
+    if (p->state == ASQ__PART_DRAINING)
+        asq__unload_partition(p); /* waits that were too young before */
+    check_drained(p);             /* the partition may have become empty while Redis was away */
     if (p->state != ASQ__PART_DRAINING || asq__now_ms() <= p->drain_deadline_ms)
         return;
     if (asq__partition_needs_next_owner(p)) {

@@ -78,10 +78,8 @@ static bool end_or_time(struct asq__nested *n)
         run->wait_rc = n->deadline_first ? ASQ_EDEADLINE : ASQ_ETIMEOUT;
         return true;
     }
-    if (asq__unload_is_due(run, &ask_ms)) {
-        asq__unload(run);
+    if (asq__unload_is_due(run, &ask_ms) && asq__unload(run))
         return true;
-    }
     if (n->until_ms != INT64_MAX && n->until_ms - now < ask_ms)
         ask_ms = n->until_ms - now;
     if (ask_ms == INT64_MAX) {
@@ -122,9 +120,9 @@ static void wait_on_loop(struct asq__handover *h)
     run->w->run_hooks->parks(run);
     if (!asq__run_is_parked(run))
         return;
-    if (n->handle.asleep_until_ms && run->active.call->canceled &&
+    if ((n->handle.asleep_until_ms || n->tells_cancel) && run->active.call->canceled &&
         !atomic_exchange(&run->ctx.canceled, true))
-        asq__nested_cancel(run); /* it was cancelled in this sleep, without a run */
+        asq__nested_cancel(run); /* it was cancelled in this sleep or wait, without a run */
     if (atomic_load(&run->ctx.canceled))
         run->wait_rc = ASQ_ECANCELED;
     else if (n->ready(n->arg) || has_callback_due(n))
@@ -141,11 +139,29 @@ static int refuse(asq *h)
     return n->run->ctx.unloaded ? asq__fail(h, ASQ_EUNLOADED, ASQ__UNLOADED) : 0;
 }
 
+static bool visit_none(void *user, const asq_result *r)
+{
+    (void) user, (void) r;
+    return false;
+}
+
+/* Returns whether a wait is the one in which the call was cancelled without a run, or behind it.
+ * Waits for records are in no such place. */
+static bool tells_cancel(const struct asq__nested *n, bool (*ready)(void *arg), void *arg)
+{
+    const asq *h = &n->handle;
+    uint64_t at = n->run->ctx.canceled_at;
+    return at && (h->steps ? h->steps->number : 0) + 1 >= at &&
+           (h->waits_until_ms ||
+            asq__wait_results(ready, arg, visit_none, NULL) != ASQ__WAIT_OTHER);
+}
+
 static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
 {
     struct asq__nested *n = h->impl;
     struct asq__run *run = n->run;
-    int64_t until = asq__deadline_ms(timeout_ms);
+    int64_t until = asq__deadline_ms(timeout_ms), since = asq__now_ms();
+    bool tells = tells_cancel(n, ready, arg);
     for (;;) {
         if (refuse(h) < 0)
             return ASQ_EUNLOADED;
@@ -158,6 +174,8 @@ static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
             return ASQ_ETIMEOUT;
         n->ready = ready;
         n->arg = arg;
+        n->since_ms = since;
+        n->tells_cancel = tells;
         n->deadline_first = run->ctx.deadline_ms < until;
         n->until_ms = n->deadline_first ? run->ctx.deadline_ms : until;
         run->fiber = asq__fiber_current();
@@ -166,7 +184,7 @@ static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
         if (run->wait_rc == ASQ_ECANCELED)
             return asq__fail(h, ASQ_ECANCELED, "the call was cancelled");
         if (run->wait_rc == ASQ_EUNLOADED)
-            run->ctx.unloaded = true;
+            run->ctx.unloaded = n->unloaded = true;
         if (run->wait_rc == ASQ_EDEADLINE)
             return asq__fail(h, ASQ_EDEADLINE, "the call's deadline has passed");
         if (run->wait_rc == ASQ_ETIMEOUT) {

@@ -33,6 +33,7 @@ struct asq__nested {
     struct asq__process *w;
     struct asq__run *run; /* NULL once the method has ended; of the loop */
     bool may_have_begun;  /* the call may have been begun before */
+    bool unloaded;        /* the run has no effect, and another one is given its results */
     Asqueue__Chain chain;
     Asqueue__Link own;
     char own_id[ASQ__CALL_ID_TEXT];
@@ -53,8 +54,9 @@ struct asq__nested {
     struct asq__handover wait;
     bool (*ready)(void *arg);
     void *arg;
-    int64_t until_ms;
+    int64_t since_ms, until_ms;
     bool deadline_first; /* the call's deadline comes before the wait's timeout */
+    bool tells_cancel;   /* a cancel that has come without a run is told here */
     ev_timer timer;
     Asqueue__Link *links[]; /* of chain */
 };

@@ -65,6 +65,8 @@ void asq__nested_unseen(asq *h, const asq_result *r, const asq_error *error)
 {
     const struct asq__nested *n = h->impl;
     char name[ASQ__TALLY_NAME];
+    if (n->unloaded)
+        return;
     asq__result_name(r, error, name);
     pthread_mutex_lock(&n->w->untaken_failures_lock);
     asq__tally_note(&n->w->untaken_failures, name, error, asq__now_ms_coarse());

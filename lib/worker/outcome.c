@@ -23,6 +23,7 @@
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/spans.h"
+#include "worker/unload_wait.h"
 
 /* Takes a call that does not run out of its agent's mailbox. */
 static void finish(struct asq__wcall *c, char id[ASQ__CALL_ID_TEXT])
@@ -30,6 +31,7 @@ static void finish(struct asq__wcall *c, char id[ASQ__CALL_ID_TEXT])
     asq__mailbox_remove(c);
     asq__inputs_free(c->inputs);
     c->inputs = NULL;
+    asq__unload_wait_free(c->unload_wait);
     asq__delay_end(c);
     asq__wcall_enter(c, ASQ__CALL_FINISHED);
     asq__wcall_id(c, id);

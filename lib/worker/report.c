@@ -152,33 +152,58 @@ struct found {
     bool full;
 };
 
+/* Returns the call of an agent that waits without a run, which others see as parked; or NULL. */
+static const struct asq__wcall *unloaded_of(const struct asq__actor *a)
+{
+    const struct asq__mailbox *m = &a->calls->mailbox;
+    if (m->n_active || asq__list_empty(&m->queue))
+        return NULL;
+    const struct asq__wcall *c = ASQ__CONTAINER(m->queue.next, struct asq__wcall, node);
+    return asq__wcall_waits_unloaded(c) ? c : NULL;
+}
+
+/* Appends a line about a call that has begun, if there is room. */
+static void put_begun(struct asq__buf *out, const struct asq__wcall *c, const char *state,
+                      const char *why, const struct asq__awaited *awaited, const struct room *room,
+                      struct found *found)
+{
+    size_t before = out->len;
+    put_call(out, c, state, why, awaited, room);
+    if (keep_line(out, before, room->all))
+        found->lines++;
+    else
+        found->full = true;
+}
+
 static void put_active(struct asq__buf *out, const struct asq__actor *a, const struct room *room,
                        struct found *found)
 {
+    const struct asq__wcall *unloaded = unloaded_of(a);
+    char text[200];
+    struct asq__awaited awaited;
     ASQ__LIST_EACH (it, &a->calls->mailbox.active) {
         const struct asq__run *run = ASQ__CONTAINER(it, struct asq__run, active.node);
-        char text[200];
-        struct asq__awaited awaited;
-        size_t before = out->len;
         awaited.n = 0;
         found->active++;
         if (found->full)
             continue;
         const char *why = asq__stuck_why_active(run, text, sizeof text, &awaited);
         bool runs = run->active.call->state == ASQ__CALL_RUNNING;
-        put_call(out, run->active.call, runs ? "running" : "parked", why, &awaited, room);
-        if (keep_line(out, before, room->all))
-            found->lines++;
-        else
-            found->full = true;
+        put_begun(out, run->active.call, runs ? "running" : "parked", why, &awaited, room, found);
     }
+    awaited.n = 0;
+    found->active += unloaded != NULL;
+    if (unloaded && !found->full)
+        put_begun(out, unloaded, "parked",
+                  asq__stuck_why_waiting(unloaded, text, sizeof text, &awaited), &awaited, room,
+                  found);
 }
 
 /* Tells why the first call of an agent waits, unless it is simply the next. */
 static bool put_waiting(struct asq__buf *out, const struct asq__actor *a, const struct room *room)
 {
     const struct asq__mailbox *m = &a->calls->mailbox;
-    if (m->n_active || asq__list_empty(&m->queue))
+    if (m->n_active || asq__list_empty(&m->queue) || unloaded_of(a))
         return true;
     const struct asq__wcall *c = ASQ__CONTAINER(m->queue.next, struct asq__wcall, node);
     char text[200];

@@ -221,12 +221,24 @@ static void on_records(void *user, const redisReply *reply, size_t size)
     }
 }
 
+/* Returns whether Redis has all that earlier runs of the call have recorded. */
+static bool has_all(const struct asq__nested *n)
+{
+    const struct asq__partition *p = n->run->actor->part;
+    return !p->recovering && n->run->active.call->recorded_seq <= p->acked;
+}
+
 static void load(struct asq__steps_load *l)
 {
     struct asq__nested *n = l->nested;
     struct asq__run *run = n->run;
     if (!asq__steps_are_current(run)) {
         asq__steps_end_wait(n, ASQ_ECANCELED);
+        return;
+    }
+    if (!has_all(n)) { /* an earlier run in this process was unloaded a moment ago */
+        n->steps.seq = AGAIN;
+        asq__list_add(&run->actor->part->recording, &n->steps.node);
         return;
     }
     l->reading = true;
@@ -290,7 +302,9 @@ void asq__steps_resume(struct asq__partition *p)
 {
     ASQ__LIST_EACH (it, &p->recording) {
         struct asq__nested *n = ASQ__CONTAINER(it, struct asq__nested, steps.node);
-        if (n->steps.seq == AGAIN && !p->recovering) {
+        if (n->steps.seq == AGAIN) {
+            if (!has_all(n))
+                continue;
             asq__list_del(&n->steps.node);
             load(n->loading);
         } else if (n->steps.seq <= p->acked) {

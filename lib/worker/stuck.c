@@ -28,6 +28,7 @@
 #include "worker/process.h"
 #include "worker/refused.h"
 #include "worker/stuck.h"
+#include "worker/unload_wait.h"
 
 enum { STUCK_MS = 10000, REFRESH_EVERY_MS = 2000, AGENTS_PER_PARTITION = 64, LINE_SIZE = 500 };
 
@@ -44,6 +45,34 @@ static size_t tell_awaited(const struct asq__awaited *a, const char *between, ch
     return strlen(text);
 }
 
+static bool count_id(void *user, const struct asq__call_id *id)
+{
+    struct asq__awaited *a = user;
+    if (a->n < ASQ__AWAITED_IDS)
+        a->ids[a->n] = *id;
+    return ++a->n < 1000; /* a larger number is not counted out */
+}
+
+static bool count_awaited(void *user, const asq_result *r)
+{
+    return count_id(user, &r->id);
+}
+
+/* Tells what a call waits for that was unloaded. */
+static void tell_unloaded(const struct asq__unload_wait *wait, char *text, size_t size,
+                          struct asq__awaited *ret)
+{
+    const char *signal = asq__unload_wait_signal_name(wait);
+    enum asq__wait kind = asq__unload_wait_visit(wait, count_id, ret);
+    size_t n = 0;
+    if (signal)
+        n = (size_t) snprintf(text, size, "waits for signal %s", signal);
+    else if (ret->n)
+        n = tell_awaited(ret, kind == ASQ__WAIT_ALL ? "and" : "or for one of", text, size);
+    if (n < size)
+        snprintf(text + n, size - n, "%s given back its memory meanwhile", n ? ", and has" : "has");
+}
+
 const char *asq__stuck_why_waiting(const struct asq__wcall *c, char *text, size_t size,
                                    struct asq__awaited *ret)
 {
@@ -56,6 +85,10 @@ const char *asq__stuck_why_waiting(const struct asq__wcall *c, char *text, size_
     }
     if (c->state == ASQ__CALL_INPUTS && asq__inputs_wait_for_room(c))
         return "waits for room for the results given to it (--max-backlog-size)";
+    if (asq__wcall_waits_unloaded(c)) {
+        tell_unloaded(c->unload_wait, text, size, ret);
+        return text;
+    }
     if (asq__wcall_is_unloaded(c))
         return "sleeps, and has given back its memory until its sleep is over";
     if (c->state == ASQ__CALL_DELAYED)
@@ -72,7 +105,7 @@ const char *asq__stuck_why_waiting(const struct asq__wcall *c, char *text, size_
     }
     const struct asq__class *cls = asq__actor_object(c->actor)->cls;
     const char *class_name = cls ? cls->def.name : asq__wcall_job(c)->class_name;
-    if (asq__pause_covers(w, class_name)) {
+    if (!c->waits_at && asq__pause_covers(w, class_name)) {
         if (w->pauses.all)
             return "is not started, because the namespace is paused (as-ctl resume)";
         snprintf(text, size, "is not started, because class %s is paused (as-ctl resume)",
@@ -86,14 +119,6 @@ const char *asq__stuck_why_waiting(const struct asq__wcall *c, char *text, size_
     if (c->entry->part->state == ASQ__PART_DRAINING)
         return "is not started, because its partition is being handed over";
     return asq__actor_is_loaded(c->actor) ? "is next" : "waits for its agent to be restored";
-}
-
-static bool count_awaited(void *user, const asq_result *r)
-{
-    struct asq__awaited *a = user;
-    if (a->n < ASQ__AWAITED_IDS)
-        a->ids[a->n] = r->id;
-    return ++a->n < 1000; /* a larger number is not counted out */
 }
 
 const char *asq__stuck_why_active(const struct asq__run *run, char *text, size_t size,

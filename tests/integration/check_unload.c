@@ -8,6 +8,7 @@
 #include "support/file_lines.h"
 #include "support/random_steps.h"
 #include "support/suite.h"
+#include "unloading.h"
 #include "walker.h"
 
 #include <signal.h>
@@ -17,84 +18,15 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { HOUR_MS = 3600000 };
-
-static asq_agent *walker, *peer;
-
-static void start_worker(int64_t unload_after_ms)
-{
-    static const asq_class *const list[] = { &walker_class, NULL };
-    asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
-
-    options.lease_time_ms = 1000;
-    options.drain_timeout_ms = HOUR_MS;
-    options.unload_after_ms = unload_after_ms;
-    logged_start_worker(NULL, &options, list);
-}
-
-static void begin_with(int64_t unload_after_ms)
-{
-    mode = MODE_INDEPENDENT;
-    logged_set_up();
-    walker_set_up();
-    logged_open();
-    start_worker(unload_after_ms);
-    walker = agent_new("Walker", NULL);
-    peer = agent_new("Walker", NULL);
-    ok(asq_ready(walker, sup_limit_ms()));
-    ok(asq_ready(peer, sup_limit_ms()));
-}
-
 /* Sleeps of more than a second are unloaded. */
 static void set_up(void)
 {
-    begin_with(1000);
+    unloading_set_up(1000);
 }
 
 static void set_up_parked(void)
 {
-    begin_with(-1);
-}
-
-static void tear_down(void)
-{
-    asq_agent_free(walker);
-    asq_agent_free(peer);
-    walker_tear_down();
-    logged_tear_down();
-}
-
-static ASQ_PRINTF(1, 2) asq_result *begin(const char *fmt, ...)
-{
-    asq_result *r;
-    char script[500];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(script, sizeof script, fmt, ap);
-    va_end(ap);
-    ok(asq_call(walker, "run", &r, "[s]", script));
-    ok(asq_flush(H, sup_limit_ms()));
-    return r;
-}
-
-static void expect_text(asq_result *r, const char *expected)
-{
-    const char *text;
-
-    asq_result_wait(r, sup_limit_ms());
-    ck_assert_msg(asq_result_error(r)->code == 0, "%s", asq_result_error(r)->message);
-    ok(asq_result_string(r, &text));
-    ck_assert_str_eq(text, expected);
-    asq_result_free(r);
-}
-
-static int64_t count_calls(unsigned states)
-{
-    int64_t n = -1;
-
-    ok(asq_calls_count(H, states, NULL, "Walker", sup_limit_ms(), &n));
-    return n;
+    unloading_set_up(-1);
 }
 
 static int asleep(void)
@@ -107,18 +39,6 @@ static void wait_until_unloaded(void)
 {
     sup_wait_until(asleep() > 0 && count_calls(ASQ_CALLS_DELAYED) == 1);
     ck_assert_int_eq(count_calls(ASQ_CALLS_PARKED), 0);
-}
-
-/* Adds up what a command gives of the keys of this name in all partitions. */
-static int64_t sum(const char *command, const char *name)
-{
-    redisReply *keys = sup_redis_reply(redis, "KEYS asq:{default*}:%s", name);
-    int64_t n = 0;
-
-    for (size_t i = 0; i < keys->elements; i++)
-        n += sup_redis_int(redis, "%s %s", command, keys->element[i]->str);
-    freeReplyObject(keys);
-    return n;
 }
 
 /* Returns the only key of this name, owned by the caller. */
@@ -140,18 +60,6 @@ static void wait_until_away(void)
                                     sum("XLEN", "jobs") == 0);
     ck_assert_int_eq(count_calls(ASQ_CALLS_PARKED), 0);
     ck_assert_int_eq(sum("HLEN", "attempts"), 0);
-}
-
-/* Checks that nothing is left of any call. */
-static void expect_nothing(void)
-{
-    static const char *const names[] = { "s:*", "attempts", "later", "later:jobs" };
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        redisReply *keys = sup_redis_reply(redis, "KEYS asq:{default*}:%s", names[i]);
-        ck_assert_msg(keys->elements == 0, "%zu keys %s", keys->elements, names[i]);
-        freeReplyObject(keys);
-    }
 }
 
 /* ---- long sleeps ----------------------------------------------------------------------------- */
@@ -311,7 +219,7 @@ START_TEST(the_next_owner_runs_it_when_it_is_due)
     asq_result *r = begin("w:one z:%d w:two", HOUR_MS);
 
     wait_until_unloaded();
-    kill(sup_redis_worker_pid(redis, "w.0"), SIGKILL);
+    kill_owner();
     ck_assert_int_eq(call_int(peer, "add", "[i]", 1), 1);
     ck_assert_int_eq(count_calls(ASQ_CALLS_DELAYED), 1);
     ck_assert_int_eq(asleep(), 1);
@@ -366,11 +274,6 @@ START_TEST(a_long_sleep_leaves_the_stream_until_it_is_over)
     expect_nothing();
 }
 END_TEST
-
-static void kill_owner(void)
-{
-    kill(sup_redis_worker_pid(redis, "w.0"), SIGKILL);
-}
 
 /* The owner dies at none of the places, before the other calls come, after that, or at both. */
 START_TEST(the_agents_other_calls_wait_for_one_that_is_away)
@@ -516,7 +419,7 @@ START_TEST(a_call_that_was_removed_by_hand_holds_up_nobody)
                 sup_redis_int(redis, "HSET %s %s 1-1", kept, fields->element[i]->str);
         freeReplyObject(fields);
         sup_redis_int(redis, "DEL %s", later);
-        start_worker(1000);
+        unloading_start_worker(1000);
         ck_assert_int_eq(result_int(behind), 1);
         ck_assert_int_eq(logged_count("its entry was removed from the stream"), 1);
     }
@@ -579,13 +482,13 @@ START_TEST(a_copy_does_not_run_without_what_its_call_has_recorded)
             sup_redis_int(redis, "HSET %s %s %s", kept, fields->element[i]->str, late);
     freeReplyObject(fields);
     if (_i) {
-        start_worker(1000);
+        unloading_start_worker(1000);
         sup_wait_until(asq_poll(H, 0) >= 0 && sum("XLEN", "jobs") == 1);
     }
     freeReplyObject(sup_redis_reply(redis, "XADD %s %s call %s batch %b later %b", jobs, late,
                                     call->str, batch->str, batch->len, later->str, later->len));
     if (!_i)
-        start_worker(1000);
+        unloading_start_worker(1000);
     sup_wait_until(asq_poll(H, 0) >= 0 && count_calls(ASQ_CALLS_DELAYED) == 1);
     ok(asq_result_cancel(r));
     asq_result_wait(r, sup_limit_ms());
@@ -780,7 +683,7 @@ int main(void)
     if (!sup_redis_available())
         return sup_skip("no redis-server");
     tcase_set_timeout(t, 240);
-    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_checked_fixture(t, set_up, unloading_tear_down);
     tcase_add_test(t, a_call_goes_on_from_its_records_when_its_sleep_is_over);
     tcase_add_test(t, sleeps_may_follow_each_other);
     tcase_add_test(t, the_agents_other_calls_wait_and_those_of_other_agents_do_not);
@@ -793,7 +696,7 @@ int main(void)
     tcase_add_test(t, an_agent_that_expires_stays_while_its_call_sleeps);
     suite_add_tcase(s, t);
     tcase_set_timeout(away, 240);
-    tcase_add_checked_fixture(away, set_up, tear_down);
+    tcase_add_checked_fixture(away, set_up, unloading_tear_down);
     tcase_add_test(away, a_long_sleep_leaves_the_stream_until_it_is_over);
     tcase_add_loop_test(away, the_agents_other_calls_wait_for_one_that_is_away, 0, 4);
     tcase_add_loop_test(away, a_call_that_is_away_is_told_that_it_is_cancelled, 0, 2);
@@ -804,11 +707,11 @@ int main(void)
     tcase_add_loop_test(away, a_copy_does_not_run_without_what_its_call_has_recorded, 0, 2);
     suite_add_tcase(s, away);
     tcase_set_timeout(handovers, 240);
-    tcase_add_checked_fixture(handovers, set_up_parked, tear_down);
+    tcase_add_checked_fixture(handovers, set_up_parked, unloading_tear_down);
     tcase_add_test(handovers, a_worker_that_ends_does_not_wait_for_sleeping_calls);
     suite_add_tcase(s, handovers);
     tcase_set_timeout(deaths, (double) steps_from("ASQ_TEST_TIMEOUT", 240));
-    tcase_add_checked_fixture(deaths, set_up, tear_down);
+    tcase_add_checked_fixture(deaths, set_up, unloading_tear_down);
     tcase_add_loop_test(deaths, each_step_is_recorded_once_wherever_its_owners_end, 0, 2);
     suite_add_tcase(s, deaths);
     return sup_suite_run(s);

@@ -267,6 +267,99 @@ static int send_signal(asq_ctx *ctx, const char *id, const char *name)
     return rc;
 }
 
+/* ---- waits for others ------------------------------------------------------------------------ */
+
+/* Adds the text or value of a result; NULL: none came in time. */
+static void add_result(char out[TEXT], const asq_value *v)
+{
+    const char *text;
+
+    if (!v)
+        strncat(out, "none ", TEXT - strlen(out) - 1);
+    else if (asq_value_get_string(v, &text, NULL) == 0)
+        strncat(out, text, TEXT - strlen(out) - 1);
+    else
+        add_value(out, v);
+}
+
+/* Waits for a result, which it frees. timeout_ms: of asq_ctx_wait; below 0: waits by
+ * asq_result_value. */
+static int await(asq_ctx *ctx, asq_result *r, int64_t timeout_ms, char out[TEXT])
+{
+    const asq_value *v = NULL;
+    int rc = timeout_ms < 0 ? 0 : asq_ctx_wait(ctx, r, timeout_ms);
+
+    if (rc == 0)
+        rc = asq_result_value(r, &v);
+    else if (rc == ASQ_ETIMEOUT)
+        rc = 0;
+    if (rc == 0)
+        add_result(out, v);
+    asq_result_free(r);
+    return rc;
+}
+
+static int promise(asq_ctx *ctx, const char *name, int64_t timeout_ms, char out[TEXT])
+{
+    asq_result *r;
+    int rc = asq_promise_new(ctx, &r);
+
+    if (rc < 0)
+        return rc;
+    char *line = sup_format("promise %s %s", name, asq_result_id(r));
+    sup_file_add(walker_effects, line);
+    free(line);
+    return await(ctx, r, timeout_ms, out);
+}
+
+/* Has an agent walk. */
+static int send(asq_ctx *ctx, const char *id, const char *script, asq_result **ret)
+{
+    asq_agent *a;
+    char *words = strdup(script);
+    int rc = asq_attach(asq_ctx_handle(ctx), id, &a);
+
+    for (char *at = words; (at = strchr(at, '+')); at += strspn(at, "+"))
+        if (at[1] == '+')
+            memmove(at, at + 1, strlen(at)); /* one less, for a word of the script */
+        else
+            *at = ' ';
+    if (rc == 0)
+        rc = asq_call(a, "run", ret, "[s]", words);
+    if (rc == 0)
+        asq_agent_free(a);
+    free(words);
+    return rc;
+}
+
+static int add_gathered(void *user, size_t i, asq_result *r, size_t done, size_t n)
+{
+    const asq_value *v = NULL;
+
+    (void) i, (void) done, (void) n;
+    if (asq_result_value(r, &v) == 0)
+        add_result(user, v);
+    return 0;
+}
+
+static int gather(asq_ctx *ctx, char *ids, const char *script, char out[TEXT])
+{
+    enum { MOST = 16 };
+    asq_result *r[MOST];
+    size_t n = 0;
+    int rc = 0;
+    char *rest;
+
+    for (char *id = strtok_r(ids, ";", &rest); id && rc == 0; id = strtok_r(NULL, ";", &rest))
+        if ((rc = send(ctx, id, script, &r[n])) == 0)
+            n++;
+    if (rc == 0)
+        rc = asq_gather(r, n, ASQ_FOREVER, add_gathered, out);
+    while (n > 0)
+        asq_result_free(r[--n]);
+    return rc;
+}
+
 /* An effect whose record was lost happens again, and the next record says so. */
 static int march(asq_ctx *ctx, int n, char out[TEXT])
 {
@@ -318,7 +411,24 @@ static int do_word(asq_ctx *ctx, char *word, char out[TEXT])
         *other++ = '\0';
         return *word == 'H' ? hear(ctx, other, atol(name), out) : send_signal(ctx, name, other);
     }
+    if (other && strchr("PCTA", *word)) {
+        asq_result *r;
+        *other++ = '\0';
+        if (*word == 'P')
+            return promise(ctx, other, atol(name), out);
+        if (*word == 'A')
+            return gather(ctx, name, other, out);
+        int64_t ms = *word == 'T' ? atol(name) : -1;
+        if (*word == 'T') {
+            name = other;
+            other = strchr(other, ',');
+            *other++ = '\0';
+        }
+        rc = send(ctx, name, other, &r);
+        return rc < 0 ? rc : await(ctx, r, ms, out);
+    }
     switch (*word) {
+    case 'p': return promise(ctx, name, -1, out);
     case 'h': return hear(ctx, name, ASQ_FOREVER, out);
     case 'z': return nap(ctx, name);
     case 'Z': return exists(walker_turn) ? 0 : nap(ctx, name);
@@ -384,6 +494,8 @@ static int walker_run(asq_ctx *ctx, void *self, const asq_value *args, asq_value
             rc = do_word(ctx, word, out);
     }
     free(copy);
+    if (rc == ASQ_EUNLOADED)
+        sup_file_add(walker_effects, "unloaded");
     if (rc == 0)
         *ret = asq_value_string(out);
     return rc;

@@ -28,6 +28,12 @@
  *     h:NAME  waits for signal NAME, adds "heard VALUE" to the file, and gives the value
  *     H:MS,A  the same for signal A, for so long; gives "none" if none comes
  *     u:ID,A  sends signal A to agent ID, with its name as the value
+ *     p:NAME  makes a promise, adds "promise NAME ID" to the file, and waits for its value
+ *     P:MS,A  the same with promise A, for so long; gives "none" if it is not settled
+ *     C:ID,S  has agent ID walk by script S, with + between its words, and gives what that gave
+ *             (a word of S that has a script has one + more there)
+ *     T:MS,ID,S  the same, for so long; gives "none" if it does not end
+ *     A:ID;ID,S  the same with several agents, by asq_gather; gives their texts as they come
  *     e       returns at once in later runs
  *     E       fails with ASQ_EFAILED in the first run
  *     b:ID    has agent ID wait for the gate and call add(1) of this one, and does not wait
@@ -35,7 +41,8 @@
  *             how often their effect has happened
  *     u:N     adds "changed" to the file, and N to what add adds to
  *
- * It returns what all of them gave, as a text. A run adds "is TEXT" of n, R and a to the file.
+ * It returns what all of them gave, as a text. A run adds "is TEXT" of n, R and a to the file, and
+ * "unloaded" if it was.
  */
 #ifndef ASQ_TESTS_WALKER_H
 #define ASQ_TESTS_WALKER_H

@@ -68,6 +68,10 @@ static void visit_queue(const struct asq__mailbox *m, const struct asq__mailbox_
                 add_obstacle(m, before, b);
                 return;
             }
+            if (asq__wcall_waits_unloaded(before)) {
+                add(b, before);
+                return;
+            }
             if (before->state != ASQ__CALL_INPUTS)
                 return; /* `c` is next, or keeps its place */
             skipped.calls[skipped.n++] = before;

@@ -20,6 +20,7 @@ struct asq__actor;
 struct asq__delay;
 struct asq__inputs;
 struct asq__partition;
+struct asq__unload_wait;
 
 /* State of a call.
  *
@@ -68,6 +69,11 @@ struct asq__wcall {
     /* DELAYED, of an unloaded run: its batches of nested calls, for the next run; or NULL. */
     struct asq__inner *inner;
     size_t ninner;
+    /* Of a run that was unloaded in a wait: what it waits for, until the next run; or NULL. */
+    struct asq__unload_wait *unload_wait;
+    /* Place of that wait: 1 + number of the last step or statement before it; 0: in none. */
+    uint64_t waits_at;
+    uint64_t recorded_seq; /* of the commit with the last record of its steps */
     enum asq__wcall_state state;
     bool canceled;
     bool keeps_place; /* DELAYED: later calls to the agent wait behind it */
@@ -180,11 +186,16 @@ static inline bool asq__entry_is_in_intake(const struct asq__entry *e)
 }
 /* Changes the state of an entry; asserts that the step is in the picture. */
 void asq__entry_enter(struct asq__entry *e, enum asq__entry_state state);
-/* Returns whether the call sleeps without a run: it was unloaded, and is due when its sleep ends. A
- * call that has failed and waits for another run has no records. */
+/* Returns whether the call waits without a run, after it was unloaded in a wait. */
+static inline bool asq__wcall_waits_unloaded(const struct asq__wcall *c)
+{
+    return c->state == ASQ__CALL_DELAYED && c->unload_wait;
+}
+/* Returns whether the call sleeps or waits without a run: it was unloaded. A call that has failed
+ * and waits for another run has no records. */
 static inline bool asq__wcall_is_unloaded(const struct asq__wcall *c)
 {
-    return c->state == ASQ__CALL_DELAYED && c->recorded;
+    return c->state == ASQ__CALL_DELAYED && (c->recorded || c->unload_wait);
 }
 /* Returns whether a method made the batch: all its calls then have the same outer calls. */
 static inline bool asq__batch_is_nested(const Asqueue__Batch *batch)

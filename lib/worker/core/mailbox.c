@@ -207,7 +207,8 @@ static bool nested_waits_behind(const struct asq__mailbox *m, const struct asq__
 bool asq__mailbox_holds(const struct asq__mailbox *m, const struct asq__mailbox_hooks *hooks,
                         const struct asq__wcall *c)
 {
-    return !c->reentrant && !is_nested(c) && hooks->is_paused(m, c) &&
+    /* A call that was unloaded in a wait has begun. */
+    return !c->reentrant && !c->waits_at && !is_nested(c) && hooks->is_paused(m, c) &&
            !(asq__mailbox_blocks_all(m, hooks, c) && nested_waits_behind(m, c));
 }
 

@@ -29,6 +29,7 @@ struct asq__nested;
 struct asq__series;
 struct asq__slot;
 struct asq__span;
+struct asq__unload_wait;
 
 /* Stages of a run, by which its end is handled. Whether it runs, is parked or may resume is the
  * state of its call (entry.h).
@@ -69,12 +70,14 @@ struct asq__run {
     struct asq__effect effect;
     struct asq__inner *inner; /* batches to forget after its own commit */
     size_t ninner, inner_cap;
-    size_t inner_known; /* the first ones, which an unloaded run has made, */
-    size_t inner_at;    /* and how many of them this one has come to again */
-    bool keep_inner;    /* leaves them to their TTL: their ids were given away */
-    bool unloads;       /* has no effect, and its call runs again; see unload.h */
-    int64_t again_ms;   /* with unloads: when; monotonic */
-    size_t undecided;   /* batches neither accepted nor refused by Redis yet */
+    size_t inner_known;                   /* the first ones, which an unloaded run has made, */
+    size_t inner_at;                      /* and how many of them this one has come to again */
+    bool keep_inner;                      /* leaves them to their TTL: their ids were given away */
+    bool unloads;                         /* has no effect, and its call runs again; see unload.h */
+    int64_t again_ms;                     /* with unloads: when; monotonic */
+    struct asq__unload_wait *unload_wait; /* with unloads: what it waits for; NULL: it sleeps */
+    uint64_t waits_at;                    /* place of that wait; see asq__wcall */
+    size_t undecided;                     /* batches neither accepted nor refused by Redis yet */
     enum asq__run_stage stage;
     int wait_rc;           /* outcome of its wait */
     uint64_t recorded_seq; /* of the commit with its last step; 0: none */
