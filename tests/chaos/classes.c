@@ -161,6 +161,8 @@ static int chaos_pay(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return leave(&run, rc);
 }
 
+enum { SETTLED_MS = 2000 };
+
 /* settle(promise, value): tries to resolve a promise, and returns whether it has. */
 static int chaos_settle(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
@@ -210,10 +212,13 @@ static int chaos_promised(asq_ctx *ctx, void *self, const asq_value *args, asq_v
         snprintf(values[i], sizeof values[i], "%s/%d", item, i);
         rc = begin_settle(ctx, ids[i], promise, values[i], &agents[i], &r[i]);
     }
-    if (rc == 0)
-        rc = asq_result_string(promise, &value);
+    /* Redis may have refused both attempts: then nobody settles it. */
+    if (rc == 0 && (rc = asq_ctx_wait(ctx, promise, SETTLED_MS)) == ASQ_ETIMEOUT)
+        rc = 0;
     for (int i = 0; i < 2 && rc == 0; i++)
         rc = asq_result_bool(r[i], &won[i]);
+    if (rc == 0)
+        rc = asq_result_string(promise, &value);
     if (rc < 0)
         asq_fail(ctx, rc, "nested: %s", asq_errmsg(asq_ctx_handle(ctx)));
     else if (won[0] == won[1] || strcmp(value, values[won[1]]) != 0)

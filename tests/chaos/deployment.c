@@ -122,6 +122,10 @@ static void under_test(const struct deployment *d, bool on)
 
 /* ---- workers ---- */
 
+/* Every second worker has calls give their runs back almost as soon as they wait. */
+#define UNLOADS "5ms"
+#define KEEPS   "1m"
+
 void worker_launch(struct deployment *d, int index)
 {
     struct worker *w = &d->workers[index];
@@ -141,7 +145,8 @@ void worker_launch(struct deployment *d, int index)
     w->proc = sup_worker_start(url, "--id", w->id, "--agent-dir", d->agent_dir, "--partitions",
                                partitions, "--processes", "2", "--capacity", "4", "--lease-time",
                                "1000ms", "--drain-timeout", "5s", "--max-attempts", "1000",
-                               "--log-level", "info", "--wait-replicas", replicas, NULL);
+                               "--log-level", "info", "--wait-replicas", replicas, "--unload-after",
+                               index % 2 ? UNLOADS : KEEPS, NULL);
     under_test(d, false);
     free(url);
 }
