@@ -944,6 +944,12 @@ typedef void (*asq_emit_fn)(asq_result *r, int what, const asq_value *value, voi
  * ASQ_ECLOSED, ASQ_ENOMEM. */
 ASQ_API int asq_result_on_emit(asq_result *r, asq_emit_fn fn, void *user);
 
+/* Gets the last value that a call has emitted, by its id, for somebody who looks now and then:
+ * *ret is the caller's. It may be of a run that has failed since. One read of Redis. Errors:
+ * ASQ_ENOENT (none is kept), ASQ_EINVAL (the id), ASQ_EREDIS (this user may not read it),
+ * ASQ_ENOTSUP (local mode), ASQ_ETIMEOUT, ASQ_ECLOSED. */
+ASQ_API int asq_emitted_last(asq *h, const char *call_id, asq_value **ret);
+
 /* Returns the call's id, by which another process can fetch the result while its record lives;
  * keeps the record, like asq_result_keep. Ask for the id before the result is there, because a
  * fetched record is soon removed unless it is kept. Borrowed from r. */
@@ -1662,7 +1668,8 @@ enum {
  * borrowed, a map: id (for asq_result_attach), state ("running", "parked", …), age_ms, agent, class
  * (left out if it is unknown), method (of other requests their kind, as "create"), partition;
  * run_ms, how long ago its method began, worker, the process that has it, and args, the head of its
- * arguments as text if the worker has room and does not omit arguments (running and parked); due_ms
+ * arguments as text if the worker has room and does not omit arguments, and emitted, how many
+ * values its run has emitted, if any (running and parked); due_ms
  * (the ms until it is due: delayed and retrying), failed_runs (retrying); why it runs no further,
  * as a text, and waits_for, the first call that it waits for, awaited, their number, and awaits, a
  * list of up to 16 of them if there are several and the worker has room, as its worker tells;

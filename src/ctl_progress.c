@@ -9,19 +9,16 @@
 #include <unistd.h>
 
 #include "asqueue.h"
+#include "bar.h"
 #include "ctl.h"
 #include "output.h"
-
-enum { BAR = 40 };
 
 /* ---- the bar ---- */
 
 static void draw(double share)
 {
-    static const char full[BAR + 1] = "########################################";
-    static const char empty[BAR + 1] = "----------------------------------------";
-    int n = (int) (share * BAR + 0.5);
-    fprintf(stderr, "\r[%.*s%.*s] %3d %%", n, full, BAR - n, empty, (int) (share * 100));
+    char text[AS_BAR_TEXT];
+    fprintf(stderr, "\r%s", as_bar(share, AS_BAR_MAX, text));
     fflush(stderr);
 }
 
@@ -39,18 +36,10 @@ static void show_again(const struct as_ctl *ctl)
         draw(ctl->progress.share);
 }
 
-/* Returns whether a value moves the bar: a floating-point number from 0 to 1; when there is a bar
- * already, also the ints 0 and 1. */
+/* Returns whether a value moves the bar. */
 static bool is_share(const struct as_ctl *ctl, const asq_value *v, double *ret)
 {
-    int64_t n;
-    if (ctl->base.who.json || !isatty(STDERR_FILENO))
-        return false;
-    if (ctl->progress.bar && asq_value_get_int(v, &n) == 0)
-        *ret = (double) n;
-    else if (asq_value_type(v) != ASQ_DOUBLE || asq_value_get_double(v, ret) < 0)
-        return false;
-    return *ret >= 0 && *ret <= 1;
+    return !ctl->base.who.json && isatty(STDERR_FILENO) && as_bar_share(v, ctl->progress.bar, ret);
 }
 
 void as_ctl_end_progress(struct as_ctl *ctl)

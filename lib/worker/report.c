@@ -108,6 +108,8 @@ static void put_run(struct asq__buf *out, const struct asq__run *run, bool args)
     char head[ASQ__FAILURE_ARGS];
     asq__buf_printf(out, ",\"run_ms\":%lld",
                     (long long) ((asq__now_ns() - asq__run_began_ns(run)) / 1000000));
+    if (run->emitted)
+        asq__buf_printf(out, ",\"emitted\":%llu", (unsigned long long) run->emitted);
     if (!args || run->w->config.omit_arguments)
         return;
     asq__value_head(job->args.data, job->args.len, head, sizeof head);

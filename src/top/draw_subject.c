@@ -142,7 +142,7 @@ static unsigned draw_lists(const struct as_top_frame *frame, const asq_value *ca
     struct as_top_grid grid;
     if (row >= end)
         return row;
-    as_top_make_calls(&grid, calls, frame->stats, passed_ms, passed_ms);
+    as_top_make_calls(&grid, calls, frame, passed_ms, passed_ms);
     row = draw_small(&grid, 1, "calls", "no calls", page, row, end, failed);
     if (row >= end)
         return row;

@@ -19,6 +19,7 @@ void as_top_frame_free(struct as_top_frame *frame)
     asq_value_free(frame->workers);
     asq_value_free(frame->deaths);
     asq_value_free(frame->calls);
+    asq_value_free(frame->progress);
     asq_value_free(frame->paused);
     asq_value_free(frame->failures);
     asq_value_free(frame->letters);
@@ -73,10 +74,10 @@ asq_value *as_top_frame_value(const struct as_top_frame *frame)
     const struct {
         const char *key;
         const asq_value *part;
-    } parts[] = { { "stats", frame->stats },       { "workers", frame->workers },
-                  { "calls", frame->calls },       { "paused", frame->paused },
-                  { "failures", frame->failures }, { "dead_letters", frame->letters },
-                  { "deaths", frame->deaths } };
+    } parts[] = { { "stats", frame->stats },          { "workers", frame->workers },
+                  { "calls", frame->calls },          { "progress", frame->progress },
+                  { "paused", frame->paused },        { "failures", frame->failures },
+                  { "dead_letters", frame->letters }, { "deaths", frame->deaths } };
     for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof parts[0]; i++)
         rc = add(map, parts[i].key, parts[i].part);
     if (rc == 0)

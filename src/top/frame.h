@@ -43,6 +43,7 @@ struct as_top_frame {
     asq_value *calls; /* of asq_calls_each: the oldest that run or are parked, and of the others */
     size_t n_calls[AS_TOP_CALL_STATES]; /* all of them, by state */
     int64_t queued_ms;   /* when those that neither run nor are parked were read, monotonic */
+    asq_value *progress; /* the last value of calls that emit, by their ids */
     asq_value *paused;   /* of asq_paused */
     asq_value *failures; /* of asq_failures, the newest */
     asq_value *letters;  /* of asq_dead_list, the newest */

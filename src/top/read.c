@@ -17,7 +17,8 @@ enum {
     MAX_FAILURES = 200,
     ITS_FAILURES = 50,
     OLDEST = 500,
-    SCAN_MS = 120000 /* for all calls; each page has the handle's timeout */
+    MAX_PROGRESS = 50, /* calls of which values are read */
+    SCAN_MS = 120000   /* for all calls; each page has the handle's timeout */
 };
 
 /* ---- Lists that are kept -------------------------------------------------------------------- */
@@ -41,6 +42,7 @@ static void keep(struct as_top_reader *reader, struct as_top_kept *kept, asq_val
 void as_top_reader_release(struct as_top_reader *reader)
 {
     asq_value_free(reader->queued.list);
+    asq_value_free(reader->progress.list);
     asq_value_free(reader->failures.list);
     asq_value_free(reader->letters.list);
     asq_value_free(reader->its_failures.list);
@@ -115,6 +117,44 @@ static int add_calls(struct as_top_reader *reader, struct as_top_frame *frame)
     for (size_t i = 0; i < AS_TOP_CALL_STATES; i++)
         frame->n_calls[i] += reader->n_queued[i];
     frame->queued_ms = reader->queued_ms;
+    return rc;
+}
+
+/* Adds the last value of a call, which is read if it has emitted more since the last time. */
+static int add_value(struct as_top_reader *reader, const asq_value *call, asq_value *list)
+{
+    const char *id = as_top_text(call, "id");
+    const asq_value *known = asq_map_get(reader->progress.list, id);
+    double emitted = as_top_number(call, "emitted");
+    if (known && as_top_number(known, "emitted") == emitted)
+        return asq_map_set(list, id, asq_value_copy(known));
+    asq_value *value;
+    int rc = asq_emitted_last(reader->h, id, &value);
+    if (rc == ASQ_ENOENT) /* it has not left its worker yet, or the call has ended */
+        return 0;
+    return rc < 0
+               ? rc
+               : asq_map_set(list, id,
+                             asq_pack("{s:I, s:o}", "emitted", (int64_t) emitted, "value", value));
+}
+
+/* Reads the last values of calls that emit, the oldest of them. */
+static int add_progress(struct as_top_reader *reader, struct as_top_frame *frame)
+{
+    int64_t begun_ms = as_program_now_ms();
+    int rc = 0;
+    if (is_due(&reader->progress)) {
+        asq_value *list = asq_value_map();
+        rc = list ? 0 : ASQ_ENOMEM;
+        for (size_t i = 0; rc == 0 && i < asq_list_size(frame->calls); i++) {
+            const asq_value *call = asq_list_get(frame->calls, i);
+            if (as_top_number(call, "emitted") > 0 && asq_map_size(list) < MAX_PROGRESS)
+                rc = add_value(reader, call, list);
+        }
+        keep(reader, &reader->progress, list, as_program_now_ms() - begun_ms);
+    }
+    if (rc == 0 && !(frame->progress = asq_value_copy(reader->progress.list)))
+        rc = ASQ_ENOMEM;
     return rc;
 }
 
@@ -270,6 +310,8 @@ int as_top_read(struct as_top_reader *reader, const struct as_top_wish *wish,
         rc = add_workers(reader, frame);
     if (rc == 0)
         rc = add_calls(reader, frame);
+    if (rc == 0)
+        rc = note(reader, frame, add_progress(reader, frame));
     if (rc == 0)
         rc = add_stats(reader, wish, frame);
     if (rc == 0)

@@ -4,7 +4,8 @@
  *
  *     figures, workers, calls that have begun, the subject    with each frame
  *     how many workers there were in the last hour            once a minute
- *     calls that have not begun, failures, dead letters       when SHARE times the time that the
+ *     last values of calls that emit, those that have not
+ *     begun, failures, dead letters                           when SHARE times the time that the
  *                                                             last reading took has passed
  */
 #ifndef ASQ_SRC_TOP_READ_H
@@ -30,8 +31,9 @@ struct as_top_reader {
     atomic_bool *stop; /* NULL, or: ends a reading (ASQ_ECANCELED) */
     struct as_top_memory memory;
     struct as_top_kept queued, failures, letters, its_failures;
-    char id[ASQ_MAX_ID + 1]; /* of the agent whose failures these are */
-    asq_value *failure;      /* the one that was opened, which leaves the list at some time */
+    struct as_top_kept progress; /* a map: id of the call -> {emitted, value} */
+    char id[ASQ_MAX_ID + 1];     /* of the agent whose failures these are */
+    asq_value *failure;          /* the one that was opened, which leaves the list at some time */
     size_t n_queued[AS_TOP_CALL_STATES];
     int64_t queued_ms;
     int64_t begun_took_ms; /* the last reading of calls that have begun */

@@ -4,8 +4,10 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "bar.h"
 #include "output.h"
 #include "top/died.h"
 #include "top/tables.h"
@@ -169,6 +171,8 @@ static void tell_run(const asq_value *stats, const asq_value *call, double passe
         snprintf(text, n, "running for %s, median %s", a, as_top_short_ms(usual, b));
 }
 
+enum { BAR = 10, VALUE = 40 };
+
 /* Tells why a call runs no further. */
 static void explain(const asq_value *calls, const asq_value *call, double passed_ms, char *text,
                     size_t n)
@@ -198,8 +202,43 @@ static void explain(const asq_value *calls, const asq_value *call, double passed
     }
 }
 
-void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls, const asq_value *stats,
-                       int64_t passed_ms, int64_t queued_passed_ms)
+/* Tells how far a call is: a bar, or the last value that it has emitted. "": it has emitted none. */
+static void tell_progress(const asq_value *progress, const asq_value *call, char *text, size_t n)
+{
+    const asq_value *known = asq_map_get(progress, as_top_text(call, "id"));
+    const asq_value *value = asq_map_get(known, "value");
+    char bar[AS_BAR_TEXT], *json;
+    double share;
+    *text = '\0';
+    if (!value)
+        return;
+    if (as_bar_share(value, false, &share)) {
+        snprintf(text, n, "%s", as_bar(share, BAR, bar));
+    } else if (asq_to_json(value, 0, &json) == 0) {
+        size_t shown = strnlen(json, VALUE);
+        while (json[shown] && ((unsigned char) json[shown] & 0xc0) == 0x80)
+            shown--; /* whole characters */
+        snprintf(text, n, "emits %.*s%s", (int) shown, json, json[shown] ? "…" : "");
+        free(json);
+    }
+}
+
+/* Tells how far a call is, and why it runs no further, or for how long it has run. */
+static void tell_call(const asq_value *calls, const struct as_top_frame *frame,
+                      const asq_value *call, double passed_ms, char *text, size_t n)
+{
+    char why[400], progress[100];
+    tell_progress(frame->progress, call, progress, sizeof progress);
+    if (strcmp(as_top_text(call, "state"), "running") == 0)
+        tell_run(frame->stats, call, passed_ms, why, sizeof why);
+    else
+        explain(calls, call, passed_ms, why, sizeof why);
+    snprintf(text, n, "%s%s%s", progress, *progress && *why ? "; " : "", why);
+}
+
+void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls,
+                       const struct as_top_frame *frame, int64_t passed_ms,
+                       int64_t queued_passed_ms)
 {
     as_top_grid_init(grid, call_columns, sizeof call_columns / sizeof call_columns[0]);
     for (size_t i = 0; i < asq_list_size(calls); i++) {
@@ -208,14 +247,11 @@ void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls, const a
         bool begun = strcmp(state, "running") == 0 || strcmp(state, "parked") == 0;
         double passed = (double) (begun ? passed_ms : queued_passed_ms);
         double age = as_top_number(call, "age_ms") + passed;
-        char name[AS_TOP_METHOD_NAME], why[400];
+        char name[AS_TOP_METHOD_NAME], why[500];
         bool planned = !isnan(as_top_number(call, "due_ms"));
         enum as_top_style style = !planned && age >= AS_TOP_STUCK_MS ? AS_TOP_WARN : AS_TOP_PLAIN;
         as_top_method_name(call, name);
-        if (strcmp(state, "running") == 0)
-            tell_run(stats, call, passed, why, sizeof why);
-        else
-            explain(calls, call, passed, why, sizeof why);
+        tell_call(calls, frame, call, passed, why, sizeof why);
         as_top_grid_row(grid, as_top_text(call, "id"), *agent ? agent : NULL);
         add_text(grid, begun ? AS_TOP_BOLD : AS_TOP_PLAIN, state);
         add_ms(grid, style, age);
@@ -392,7 +428,7 @@ void as_top_make_table(struct as_top_grid *grid, enum as_top_table table,
     switch (table) {
     case AS_TOP_METHODS: make_methods(grid, frame->stats); break;
     case AS_TOP_CALLS:
-        as_top_make_calls(grid, frame->calls, frame->stats, passed_ms, now_ms - frame->queued_ms);
+        as_top_make_calls(grid, frame->calls, frame, passed_ms, now_ms - frame->queued_ms);
         break;
     case AS_TOP_WORKERS: make_workers(grid, frame->workers, (double) passed_ms); break;
     case AS_TOP_FAILURES: as_top_make_failures(grid, frame->failures, time_ms); break;

@@ -27,10 +27,11 @@ extern const struct as_top_table_kind {
  * incomplete, it says so (failed). */
 void as_top_make_table(struct as_top_grid *grid, enum as_top_table table,
                        const struct as_top_frame *frame, int64_t now_ms);
-/* The same from lists of calls or failures that are not those of the frame. stats: of asq_stats, or
- * NULL. */
-void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls, const asq_value *stats,
-                       int64_t passed_ms, int64_t queued_passed_ms);
+/* The same from lists of calls or failures that are not those of the frame. What it tells of
+ * methods, and of how far calls are, is shown with them. */
+void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls,
+                       const struct as_top_frame *frame, int64_t passed_ms,
+                       int64_t queued_passed_ms);
 void as_top_make_failures(struct as_top_grid *grid, const asq_value *failures, int64_t time_ms);
 
 /* Formats for people in at most 8 characters: a time, a number; "-" for NAN. */

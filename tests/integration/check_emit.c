@@ -377,6 +377,43 @@ START_TEST(a_method_reads_what_another_one_emits)
 }
 END_TEST
 
+/* Checks the last value that a call has emitted. */
+static void expect_last(asq_result *r, int64_t n)
+{
+    asq_value *v = NULL;
+    int64_t value;
+
+    ok(asq_emitted_last(H, asq_result_id(r), &v));
+    ok(asq_value_get_int(v, &value));
+    ck_assert_int_eq(value, n);
+    asq_value_free(v);
+}
+
+START_TEST(the_last_value_can_be_asked_for)
+{
+    asq_result *r = begin("run", mode == MODE_LOCAL ? "" : "e:2 g e:1 w:1"),
+               *none = begin("run", "");
+    asq_value *v = NULL;
+
+    if (mode == MODE_LOCAL) {
+        ck_assert_code(asq_emitted_last(H, asq_result_id(r), &v), ASQ_ENOTSUP);
+    } else {
+        expect_next(r, ASQ_NEXT_VALUE, "0");
+        expect_next(r, ASQ_NEXT_VALUE, "1");
+        expect_last(r, 1);
+        touch(gate);
+        expect_next(r, ASQ_NEXT_VALUE, "2");
+        expect_last(r, 2);
+        emitter_go(1);
+        ok(asq_result_wait(none, sup_limit_ms()));
+        ck_assert_code(asq_emitted_last(H, asq_result_id(none), &v), ASQ_ENOENT);
+        ck_assert_code(asq_emitted_last(H, "nonsense", &v), ASQ_EINVAL);
+    }
+    asq_result_free(none);
+    asq_result_free(r);
+}
+END_TEST
+
 /* ---- with workers ---------------------------------------------------------------------------- */
 
 START_TEST(values_are_seen_while_the_call_runs)
@@ -806,6 +843,7 @@ static void add_all(TCase *t)
     tcase_add_test(t, a_value_that_is_too_large_is_refused);
     tcase_add_test(t, the_oldest_go_when_there_are_too_many);
     tcase_add_test(t, another_handle_reads_from_the_beginning);
+    tcase_add_test(t, the_last_value_can_be_asked_for);
     tcase_add_test(t, what_was_read_is_there_for_others);
     tcase_add_test(t, a_method_reads_what_another_one_emits);
 }

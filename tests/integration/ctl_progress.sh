@@ -59,6 +59,23 @@ is "$tmp/result.log" '"a"' '"b"' 3
 run 0 "$as_ctl" result "$id" --progress
 is "$out" '"a"' '"b"' 3
 
+echo "top shows the last value, or a bar"
+rm -f "$gate"
+call_emit() { # AGENT VALUES
+    "$as_ctl" create Shell --id "$1" >/dev/null && "$as_ctl" call "$1" emit "[$2, \"$gate\"]" --async >/dev/null ||
+        fail "a call that emits $2"
+}
+call_emit words '["a", "b\u001b", null]'
+call_emit shares '[0.25, 0.5, null]'
+shown() { # PATTERN
+    "$as_ctl" top --batch 1 >"$tmp/top.log" 2>&1 && grep -q "$1" "$tmp/top.log"
+}
+wait_until "the last value" shown '^parked .*emits "b\\u001b"; \|^running .*emits "b\\u001b"; '
+wait_until "the bar" shown '^[pr][a-z]* .*\[#####-----\]  50 %; '
+run 0 "$as_ctl" top --json
+expect "$out" '"progress":\{"[^"]*":\{"emitted":2,"value":("b\\u001b"|0.5)\}'
+touch "$gate"
+
 echo "a call that fails"
 run 1 "$as_ctl" call s emit "[[\"a\", \"fail\"], 1]" --progress
 expect "$err" 'ASQ_EARGS'

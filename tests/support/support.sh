@@ -89,6 +89,7 @@ wait_until() { # WHAT COMMAND...
 start() { # NAME COMMAND...
     log=$tmp/$1.log
     shift
+    : >"$log" # now: a test that waits for a line must not find one of before
     "$@" >"$log" 2>&1 </dev/null &
     pid=$!
     pids="$pids $pid"

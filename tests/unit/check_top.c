@@ -517,6 +517,25 @@ START_TEST(a_running_call_is_compared_with_what_is_usual)
 }
 END_TEST
 
+START_TEST(how_far_a_call_is_is_shown)
+{
+    press("2");
+    frame->progress = json("{\"3-aa-0\": {\"emitted\": 3, \"value\": 0.5},"
+                           " \"3-bb-0\": {\"emitted\": 9, \"value\": \"p\\u001b[31m. 12\"}}");
+    draw_as(24, 160);
+    expect("[#####-----]  50 %; waits for a call to other");
+    expect("emits \"p\\u001b[31m. 12\"; running for 20.0 ms");
+    asq_value_free(frame->progress);
+    frame->progress = json("{\"3-aa-0\": {\"emitted\": 3, \"value\": 2.5},"
+                           " \"3-bb-0\": {\"emitted\": 9, \"value\":"
+                           " \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\u00e4\u00e4\u00e4bbb\"}}");
+    draw_as(24, 160);
+    expect("emits 2.5; waits for a call to other");
+    expect(
+        "emits \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\u00e4\u2026; running"); /* whole characters */
+}
+END_TEST
+
 START_TEST(an_agent_can_be_named)
 {
     press("axyz\n");
@@ -758,6 +777,7 @@ int main(void)
     tcase_add_test(tc, a_method_leads_to_its_calls_and_failures_and_a_letter_to_its_cause);
     tcase_add_test(tc, a_failure_is_opened_with_its_whole_message_and_leads_to_its_agent);
     tcase_add_test(tc, a_running_call_is_compared_with_what_is_usual);
+    tcase_add_test(tc, how_far_a_call_is_is_shown);
     tcase_add_test(tc, an_agent_can_be_named);
     tcase_add_test(tc, any_keys_do_no_harm);
     tcase_add_test(tc, workers_that_are_gone_are_told_apart);
