@@ -124,6 +124,7 @@ FN(asq_ctx_model, REFUSED(asq_ctx_model(NULL, NULL, NULL)))
 FN(asq_ctx_next_signal, REFUSED(asq_ctx_next_signal(NULL, "s", NULL, 0)))
 FN(asq_ctx_now, REFUSED(asq_ctx_now(NULL, NULL)))
 FN(asq_ctx_random, REFUSED(asq_ctx_random(NULL, NULL, 0)))
+FN(asq_ctx_publish, REFUSED(asq_ctx_publish(NULL)))
 FN(asq_ctx_remaining_ms, NEUTRAL(asq_ctx_remaining_ms(NULL) == 0))
 FN(asq_ctx_self, REFUSED(asq_ctx_self(NULL, NULL)))
 FN(asq_ctx_set_state, REFUSED(asq_ctx_set_state(NULL, asq_value_map())))
@@ -159,6 +160,9 @@ FN(asq_promise_resolve, REFUSED(asq_promise_resolve(NULL, "p", asq_value_int(1))
    REFUSED(asq_promise_resolve(H, NULL, asq_value_int(1)));
    REFUSED(asq_promise_resolve(H, "p", NULL));
    REFUSED(asq_promise_resolve(H, "p", asq_value_int(1))))
+FN(asq_emitted_last, REFUSED(asq_emitted_last(NULL, "c", NULL));
+   REFUSED(asq_emitted_last(H, NULL, RET(asq_value *))); REFUSED(asq_emitted_last(H, "c", NULL)))
+FN(asq_migrate, REFUSED(asq_migrate(NULL, NULL, NULL, NULL, NULL, 0)))
 FN(asq_promise_show, REFUSED(asq_promise_show(NULL, "p", NULL));
    REFUSED(asq_promise_show(H, NULL, RET(asq_value *)));
    REFUSED(asq_promise_show(H, "p", RET(asq_value *))))
@@ -368,6 +372,7 @@ static const struct nulls all[] = {
     N(asq_ctx_next_signal),
     N(asq_ctx_now),
     N(asq_ctx_random),
+    N(asq_ctx_publish),
     N(asq_ctx_remaining_ms),
     N(asq_ctx_self),
     N(asq_ctx_set_state),
@@ -394,6 +399,8 @@ static const struct nulls all[] = {
     N(asq_promise_new),
     N(asq_promise_reject),
     N(asq_promise_resolve),
+    N(asq_emitted_last),
+    N(asq_migrate),
     N(asq_promise_show),
     N(asq_stats),
     N(asq_flush),
