@@ -53,7 +53,7 @@ struct asq__moved_keys {
     size_t n, cap;
 };
 
-/* Which keys are looked for, and under which names. */
+/* Kinds of keys that are looked for, and their names. */
 enum asq__key_view {
     ASQ__VIEW_MOVING, /* those that move */
     ASQ__VIEW_SEALED, /* the same where the partitions are sealed: a stream has another name */

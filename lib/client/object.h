@@ -97,8 +97,8 @@ struct asq_ctx {
     bool calls_wait;      /* for their turn, behind the call of an expiry */
     bool recorded;        /* an earlier run has left records of its steps */
     bool canceled_asleep; /* it was cancelled without a run: the sleep of the last record tells */
-    /* It was cancelled without a run, in a wait at this place, which tells: 1 + number of the last
-     * step or statement before it; 0: it was not. */
+    /* Place of the wait in which it was cancelled without a run, and which tells: 1 + number of the
+     * last step or statement before it; 0: it was not. */
     uint64_t canceled_at;
     bool unloaded;    /* this run has no effect, and the call runs again later */
     bool shared;      /* concurrent calls may use the object: it must not be changed */

@@ -71,7 +71,7 @@ static inline void asq__quick_row(struct asq__quick_clock *c, bool begins)
     c->row_ns = 0;
 }
 
-/* What comes between two calls of a row takes time. */
+/* Notes that something between two calls of a row takes time. */
 static inline void asq__quick_interrupt(struct asq__quick_clock *c)
 {
     c->row_ns = 0;

@@ -64,7 +64,7 @@ enum {
 /* Records of nested calls live for a week unless they are renewed, which a run does. */
 #define RENEW_MS ((int64_t) 3 * 24 * 3600 * 1000)
 
-/* What a parked run does. A wait for records, or for what calls emit, is none of these. */
+/* Waits of a parked run. That for records, or for what calls emit, is none of these. */
 enum pause { PAUSE_NONE, PAUSE_SLEEP, PAUSE_RESULTS, PAUSE_SIGNAL };
 
 static bool visit_none(void *user, const asq_result *r)

@@ -461,7 +461,7 @@ START_TEST(another_worker_reads_the_state_of_an_agent_whose_call_sleeps)
 }
 END_TEST
 
-/* Its class is paused when it is to run again, so its deadline passes first. */
+/* The class is paused when the call is to run again, so its deadline passes first. */
 START_TEST(a_call_that_ends_without_its_second_run_leaves_nothing)
 {
     ok(asq_set_deadline(H, 5000));

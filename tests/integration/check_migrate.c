@@ -508,7 +508,7 @@ START_TEST(a_move_that_was_killed_is_gone_on_with)
         ck_assert_int_eq(migrate(sup_redis_url_default(third), true, false, NULL), ASQ_EINVAL);
         ck_assert_msg(strstr(err, "give that URL") != NULL, "%s", err);
         sup_redis_free(third);
-        /* What is not as at the source is found, whoever has written it. */
+        /* Keys that are not as at the source are found, whoever has written them. */
         if (_i == 1) {
             sup_redis_do(target, "HSET asq:{default.4}:agents agent7 changed");
             sup_redis_do(target, "HSET asq:{default.3}:agents one-more x");
@@ -613,7 +613,7 @@ START_TEST(a_worker_that_was_stopped_does_nothing_when_it_wakes_up)
     pid_t pid = sup_redis_worker_pid(source, "w.0");
     kill(pid, SIGSTOP);
     send_calls();
-    /* It counts as dead once its last heartbeat is older than the lease time. */
+    /* The worker counts as dead once its last heartbeat is older than the lease time. */
     int rc;
     sup_wait_until((rc = migrate(to_url(), false, false, NULL)) != ASQ_EBUSY);
     ck_assert_msg(rc == 0, "%s", err);

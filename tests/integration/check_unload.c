@@ -331,7 +331,7 @@ START_TEST(an_agent_is_deleted_behind_its_call_that_is_away)
 END_TEST
 
 /* Calls of one entry: they leave together and come back together. */
-/* What the owner has read of the call when it took over is of before its steps. */
+/* The owner has read the attempts of the call when it took over, before its steps. */
 START_TEST(a_call_that_has_failed_under_another_owner_keeps_its_records)
 {
     const asq_retry retry = { ASQ_RETRY_INIT, .attempts = 3, .delay_ms = 2000 };

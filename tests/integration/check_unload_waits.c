@@ -94,8 +94,8 @@ static void expect_canceled(asq_result *r)
 
 /* ---- each way to wait ------------------------------------------------------------------------ */
 
-/* What the walker waits for in the tests that are the same for each way. Step "one" comes before the
- * wait, "two" behind it. */
+/* Ways to wait, for the tests that are the same for each. Step "one" comes before the wait, "two"
+ * behind it. */
 enum { PROMISE, SIGNAL, CALL, GATHER, WAYS };
 
 static asq_agent *third;

@@ -118,7 +118,7 @@ START_TEST(a_class_without_a_place_leaves_none_to_its_methods)
 }
 END_TEST
 
-/* What a series should have. */
+/* Figures that a series should have. */
 struct expected {
     unsigned long long calls;
     struct asq__histogram queue, run, commit;

@@ -84,7 +84,7 @@ struct asq__run {
     /* Emitted values: the number of the run in its stream, and how many there are. */
     uint64_t emit_run, emitted;
     struct asq__emits *emits; /* those that have not left yet, and more; of emits.c; or NULL */
-    /* What it has published of live attributes; of live.c. */
+    /* Values of live attributes that it has published; of live.c. */
     struct asq__live *_Atomic live; /* not taken by the loop yet; or NULL */
     struct asq__handover published; /* of these */
     struct asq__live *live_before;  /* readers had before it, as a call inside of another one */
