@@ -716,7 +716,6 @@ START_TEST(a_result_does_not_overtake_refused_values)
     expect(r, rest);
     ck_assert_int_eq(result_int(r), 3);
     free(sha);
-    asq_result_free(r);
 }
 END_TEST
 
