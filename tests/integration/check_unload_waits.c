@@ -265,11 +265,12 @@ END_TEST
 START_TEST(its_agent_is_deleted_behind_it)
 {
     asq_result *r = begin_way(_i), *deleted;
+    asq_agent *other = agent_new("Walker", NULL);
 
     wait_until_unloaded(unloaded_of[_i]);
     ok(asq_delete_async(walker, &deleted));
     ok(asq_flush(H, sup_limit_ms()));
-    ck_assert_int_eq(call_int(agent_new("Walker", NULL), "add", "[i]", 1), 1);
+    ck_assert_int_eq(call_int(other, "add", "[i]", 1), 1);
     ck_assert(!asq_result_done(deleted));
     end_way(_i);
     expect_text(r, text_of[_i]);
@@ -277,6 +278,7 @@ START_TEST(its_agent_is_deleted_behind_it)
     asq_result_free(deleted);
     ck_assert_code(call_code(walker, "add", "[i]", 1), ASQ_ENOAGENT);
     expect_nothing();
+    asq_agent_free(other);
     asq_agent_free(third);
     third = NULL;
 }
