@@ -847,24 +847,14 @@ static void add_all(TCase *t)
     tcase_add_test(t, a_method_reads_what_another_one_emits);
 }
 
-static TCase *new_case(Suite *s, const char *name, void (*up)(void), void (*down)(void))
-{
-    TCase *t = tcase_create(name);
-
-    tcase_add_checked_fixture(t, up, down);
-    tcase_set_timeout(t, 120);
-    suite_add_tcase(s, t);
-    return t;
-}
-
 int main(void)
 {
     Suite *s = suite_create("emit");
 
     if (!sup_redis_available())
         return sup_skip("no redis-server");
-    add_all(new_case(s, "local", set_up_local, tear_down_local));
-    TCase *t = new_case(s, "independent", set_up, tear_down);
+    add_all(sup_suite_case(s, "local", set_up_local, tear_down_local));
+    TCase *t = sup_suite_case(s, "independent", set_up, tear_down);
     add_all(t);
     tcase_add_test(t, values_are_seen_while_the_call_runs);
     tcase_add_test(t, a_method_sees_values_while_the_other_call_runs);
@@ -878,18 +868,18 @@ int main(void)
     tcase_add_test(t, foreign_entries_are_passed_over_and_told);
     tcase_add_test(t, a_handle_that_closes_ends_the_reading);
     tcase_add_test(t, a_reader_without_the_right_is_told);
-    t = new_case(s, "unloaded", set_up_unload, tear_down);
+    t = sup_suite_case(s, "unloaded", set_up_unload, tear_down);
     tcase_add_test(t, a_run_after_an_unloaded_one_is_told);
-    t = new_case(s, "lost", set_up_long_lease, tear_down);
+    t = sup_suite_case(s, "lost", set_up_long_lease, tear_down);
     tcase_add_test(t, refused_values_are_sent_again_before_the_result);
     tcase_add_test(t, a_worker_that_has_lost_the_partition_emits_nothing);
-    t = new_case(s, "proxy", set_up_proxy, tear_down_proxy);
+    t = sup_suite_case(s, "proxy", set_up_proxy, tear_down_proxy);
     tcase_add_loop_test(t, values_are_sent_again_and_are_there_once, 0, 2);
     tcase_add_test(t, values_do_not_overtake_refused_ones);
     tcase_add_loop_test(t, a_result_does_not_overtake_refused_values, 0, 2);
     tcase_add_test(t, a_reader_of_a_call_that_cannot_leave_is_told);
     tcase_add_test(t, values_leave_before_the_result_on_any_connection);
-    t = new_case(s, "refused", set_up_user, tear_down);
+    t = sup_suite_case(s, "refused", set_up_user, tear_down);
     tcase_add_test(t, values_that_redis_refuses_are_told);
     return sup_suite_run(s);
 }

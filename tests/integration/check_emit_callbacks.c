@@ -938,24 +938,14 @@ static void add_all(TCase *t)
     tcase_add_test(t, each_tells_a_method_that_makes_no_calls_meanwhile);
 }
 
-static TCase *new_case(Suite *s, const char *name, void (*up)(void), void (*down)(void))
-{
-    TCase *t = tcase_create(name);
-
-    tcase_add_checked_fixture(t, up, down);
-    tcase_set_timeout(t, 120);
-    suite_add_tcase(s, t);
-    return t;
-}
-
 int main(void)
 {
     Suite *s = suite_create("emit_callbacks");
 
     if (!sup_redis_available())
         return sup_skip("no redis-server");
-    add_all(new_case(s, "local", set_up_local, tear_down_local));
-    TCase *t = new_case(s, "independent", set_up, tear_down);
+    add_all(sup_suite_case(s, "local", set_up_local, tear_down_local));
+    TCase *t = sup_suite_case(s, "independent", set_up, tear_down);
     add_all(t);
     tcase_add_test(t, values_are_told_while_the_call_runs);
     tcase_add_test(t, each_tells_while_its_calls_run);
@@ -966,9 +956,9 @@ int main(void)
     tcase_add_test(t, a_reader_without_the_right_is_told);
     tcase_add_test(t, a_loop_of_the_program_tells);
     tcase_add_test(t, a_callback_that_is_due_comes_behind_what_is_told);
-    t = new_case(s, "reads", set_up, tear_down);
+    t = sup_suite_case(s, "reads", set_up, tear_down);
     tcase_add_test(t, reads_end_with_those_who_wanted_them);
-    t = new_case(s, "unloaded", set_up_unload, tear_down);
+    t = sup_suite_case(s, "unloaded", set_up_unload, tear_down);
     tcase_add_test(t, a_method_that_was_unloaded_is_told_again);
     return sup_suite_run(s);
 }

@@ -486,24 +486,14 @@ static void add_all(TCase *t)
     tcase_add_test(t, a_nonblocking_method_may_publish);
 }
 
-static TCase *new_case(Suite *s, const char *name, void (*up)(void), void (*down)(void))
-{
-    TCase *t = tcase_create(name);
-
-    tcase_add_checked_fixture(t, up, down);
-    tcase_set_timeout(t, 120);
-    suite_add_tcase(s, t);
-    return t;
-}
-
 int main(void)
 {
     Suite *s = suite_create("live");
 
     if (!sup_redis_available())
         return sup_skip("no redis-server");
-    add_all(new_case(s, "local", set_up_local, tear_down_local));
-    TCase *t = new_case(s, "independent", set_up, tear_down);
+    add_all(sup_suite_case(s, "local", set_up_local, tear_down_local));
+    TCase *t = sup_suite_case(s, "independent", set_up, tear_down);
     add_all(t);
     tcase_add_loop_test(t, published_values_are_read_while_a_call_runs, 0, 2);
     tcase_add_loop_test(t, a_call_that_publishes_nothing_is_read_as_it_began, 0, 2);
@@ -512,7 +502,7 @@ int main(void)
     tcase_add_test(t, a_get_function_that_fails_fails_the_reads);
     tcase_add_test(t, a_read_waits_for_the_first_values);
     tcase_add_test(t, what_a_dead_worker_has_published_is_gone);
-    t = new_case(s, "unloaded", set_up_unload, tear_down);
+    t = sup_suite_case(s, "unloaded", set_up_unload, tear_down);
     tcase_add_test(t, values_outlive_the_run_of_a_sleeping_call);
     tcase_add_test(t, a_call_that_ends_without_its_second_run_leaves_nothing);
     tcase_add_test(t, another_worker_reads_the_state_of_an_agent_whose_call_sleeps);

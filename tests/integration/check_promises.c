@@ -795,27 +795,17 @@ static void add_all(TCase *t)
     tcase_add_test(t, a_failed_run_leaves_its_promise_and_the_next_makes_another);
 }
 
-static TCase *new_case(Suite *s, const char *name, void (*up)(void), void (*down)(void))
-{
-    TCase *t = tcase_create(name);
-
-    tcase_add_checked_fixture(t, up, down);
-    tcase_set_timeout(t, 120);
-    suite_add_tcase(s, t);
-    return t;
-}
-
 int main(void)
 {
     Suite *s = suite_create("promises");
 
     if (!sup_redis_available())
         return sup_skip("no redis-server");
-    TCase *t = new_case(s, "local", set_up_local, tear_down_local);
+    TCase *t = sup_suite_case(s, "local", set_up_local, tear_down_local);
     add_all(t);
     tcase_add_test(t, local_mode_tells_what_would_never_end);
     tcase_add_test(t, local_mode_completes_what_was_attached_before);
-    t = new_case(s, "independent", set_up, tear_down);
+    t = sup_suite_case(s, "independent", set_up, tear_down);
     add_all(t);
     tcase_add_test(t, a_method_waits_for_a_program);
     tcase_add_test(t, all_who_wait_are_told);
@@ -831,9 +821,9 @@ int main(void)
     tcase_add_test(t, an_owner_that_is_not_told_is_asked);
     tcase_add_test(t, a_wait_for_a_promise_is_no_cycle);
     tcase_add_test(t, a_cancelled_call_leaves_its_promise_to_its_time);
-    t = new_case(s, "short", set_up_short, tear_down);
+    t = sup_suite_case(s, "short", set_up_short, tear_down);
     tcase_add_test(t, a_promise_expires_as_results_do);
-    t = new_case(s, "durable", set_up_durable, tear_down);
+    t = sup_suite_case(s, "durable", set_up_durable, tear_down);
     tcase_add_test(t, a_promise_outlives_a_restart_of_redis);
     return sup_suite_run(s);
 }
