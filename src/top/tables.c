@@ -171,7 +171,13 @@ static void tell_run(const asq_value *stats, const asq_value *call, double passe
         snprintf(text, n, "running for %s, median %s", a, as_top_short_ms(usual, b));
 }
 
-enum { BAR = 10, VALUE = 40 };
+enum {
+    BAR = 10,
+    VALUE = 40, /* bytes of an emitted value that are shown */
+    PROGRESS_TEXT = 100,
+    WHY_TEXT = 400,
+    CALL_TEXT = PROGRESS_TEXT + WHY_TEXT + 2
+};
 
 /* Tells why a call runs no further. */
 static void explain(const asq_value *calls, const asq_value *call, double passed_ms, char *text,
@@ -227,7 +233,7 @@ static void tell_progress(const asq_value *progress, const asq_value *call, char
 static void tell_call(const asq_value *calls, const struct as_top_frame *frame,
                       const asq_value *call, double passed_ms, char *text, size_t n)
 {
-    char why[400], progress[100];
+    char why[WHY_TEXT], progress[PROGRESS_TEXT];
     tell_progress(frame->progress, call, progress, sizeof progress);
     if (strcmp(as_top_text(call, "state"), "running") == 0)
         tell_run(frame->stats, call, passed_ms, why, sizeof why);
@@ -247,7 +253,7 @@ void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls,
         bool begun = strcmp(state, "running") == 0 || strcmp(state, "parked") == 0;
         double passed = (double) (begun ? passed_ms : queued_passed_ms);
         double age = as_top_number(call, "age_ms") + passed;
-        char name[AS_TOP_METHOD_NAME], why[500];
+        char name[AS_TOP_METHOD_NAME], why[CALL_TEXT];
         bool planned = !isnan(as_top_number(call, "due_ms"));
         enum as_top_style style = !planned && age >= AS_TOP_STUCK_MS ? AS_TOP_WARN : AS_TOP_PLAIN;
         as_top_method_name(call, name);
