@@ -203,7 +203,8 @@ START_TEST(a_call_that_comes_from_it_loads_it)
     asq_result *r = begin("u:5 b:%s z:%d", asq_agent_id(peer), HOUR_MS);
 
     sup_redis_wait_until(redis, asleep() > 0 && sum("ZCARD", "later") == 1);
-    touch(walker_gate);
+    ck_assert_int_eq(asleep(), 1);
+    ok(asq_signal(peer, "go", asq_value_string("go")));
     ck_assert_int_eq(call_int(peer, "add", "[i]", 0), 0); /* the one before has come back */
     ck_assert_int_eq(asleep(), 2);
     ok(asq_result_cancel(r));

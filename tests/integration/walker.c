@@ -216,12 +216,13 @@ static int nap(asq_ctx *ctx, const char *ms)
     return asq_ctx_sleep(ctx, atol(ms));
 }
 
-/* Has another agent call this one, once the gate is open. */
+/* Has another agent call this one, once it has signal "go". It must not wait by blocking: this run
+ * may be on the same thread. */
 static int call_back(asq_ctx *ctx, const char *id)
 {
     asq_agent *a;
     asq_result *r = NULL;
-    char *script = sup_format("g c:%s", asq_ctx_agent_id(ctx));
+    char *script = sup_format("h:go c:%s", asq_ctx_agent_id(ctx));
     int rc = asq_attach(asq_ctx_handle(ctx), id, &a);
 
     if (rc == 0) {

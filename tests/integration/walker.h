@@ -36,7 +36,7 @@
  *     A:ID;ID,S  the same with several agents, by asq_gather; gives their texts as they come
  *     e       returns at once in later runs
  *     E       fails with ASQ_EFAILED in the first run
- *     b:ID    has agent ID wait for the gate and call add(1) of this one, and does not wait
+ *     b:ID    has agent ID wait for signal "go" and call add(1) of this one, and does not wait
  *     m:N     N steps, with a sleep of a second after every tenth; gives those whose value is not
  *             how often their effect has happened
  *     u:N     adds "changed" to the file, and N to what add adds to
