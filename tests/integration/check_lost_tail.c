@@ -117,6 +117,29 @@ static bool waits_no_more(void)
     return sup_redis_int(redis, "XLEN asq:{default.0}:jobs") == 0;
 }
 
+/* Returns whether the worker holds no call, as it does from when it has read what Redis said to its
+ * last commit. A caller may be told before. */
+static bool holds_nothing(asq *other)
+{
+    asq_value *all = NULL;
+    ck_assert_msg(asq_workers_live(other, &all) == 0, "%s", asq_errmsg(other));
+    const asq_value *w = asq_list_get(all, 0);
+    bool nothing = asq_map_get(w, "waiting") && asq_map_int(w, "waiting") == 0 &&
+                   asq_map_int(w, "running") == 0 && asq_map_int(w, "parked") == 0;
+    asq_value_free(all);
+    return nothing;
+}
+
+/* Waits until the worker knows of the commit of all calls. The handle of the test hears of no
+ * result meanwhile. */
+static void wait_until_acknowledged(void)
+{
+    asq *other = open_handle();
+    sup_wait_until(waits_no_more());
+    sup_wait_until(holds_nothing(other));
+    asq_close(other);
+}
+
 /* ---- calls that were left in the stream ---- */
 
 /* Makes an agent busy, and the worker's memory full, so that further calls to it are left. Returns
@@ -232,6 +255,8 @@ START_TEST(a_call_with_its_commit_lost_runs_in_its_place)
         ck_assert_int_eq(asq_result_int(r, &n), 0);
     if (_i >= LOST_KINDS)
         load_worker_kill(worker);
+    else
+        wait_until_acknowledged(); /* else it cannot tell later that the commit is gone */
     restart_as_it_was(kept);
     if (_i >= LOST_KINDS)
         start_worker(SHORT_MS);
