@@ -32,7 +32,7 @@ enum {
     STABLE_MS = 1000,
     READS_PER_EVENT = 64,
     READ_SIZE = 16 * 1024,
-    KEPT_BUFFER = 4 * 1024 * 1024 /* hiredis frees a larger buffer when it is empty */
+    KEPT_BUFFER = 4 * 1024 * 1024 /* a larger one is freed when it is empty, as hiredis does */
 };
 #define MAX_UNWRITTEN ((size_t) 2048 * 1024 * 1024)
 #define MAX_REPLY     ((size_t) 2048 * 1024 * 1024) /* bytes of a reply, raw and parsed */
@@ -121,6 +121,15 @@ static void destroy(struct asq__conn *c)
     free(c);
 }
 
+/* Empties the buffer of what is to be written. */
+static void empty_out(struct asq__conn *c)
+{
+    asq__buf_reset(&c->out);
+    c->written = 0;
+    if (c->out.cap > KEPT_BUFFER)
+        asq__buf_release(&c->out);
+}
+
 static void close_socket(struct asq__conn *c)
 {
     ev_io_stop(c->config.loop, &c->reader);
@@ -130,8 +139,7 @@ static void close_socket(struct asq__conn *c)
     if (c->parser)
         redisReaderFree(c->parser);
     c->parser = NULL;
-    asq__buf_reset(&c->out);
-    c->written = 0;
+    empty_out(c);
     c->write_error[0] = '\0';
     c->received = false;
     c->redis_id = 0;
@@ -196,6 +204,18 @@ static void lose(struct asq__conn *c, int code, const char *why)
 
 /* ---- writing ---- */
 
+/* Gives the place of what was written to what comes: under load the buffer may never be empty, and
+ * would grow by all that is sent. No byte is moved more often than one is written. */
+static void reuse_written(struct asq__conn *c)
+{
+    size_t rest = c->out.len - c->written;
+    if (c->written < rest)
+        return;
+    memcpy(c->out.data, c->out.data + c->written, rest);
+    c->out.len = rest;
+    c->written = 0;
+}
+
 static void write_pending(struct asq__conn *c)
 {
     if (*c->write_error)
@@ -211,14 +231,14 @@ static void write_pending(struct asq__conn *c)
             return;
         }
         if (n == 0) {
+            reuse_written(c);
             if (!c->link.send_wants_read)
                 ev_io_start(c->config.loop, &c->writer);
             return;
         }
         c->written += (size_t) n;
     }
-    asq__buf_reset(&c->out);
-    c->written = 0;
+    empty_out(c);
     if (!c->link.recv_wants_write)
         ev_io_stop(c->config.loop, &c->writer);
 }

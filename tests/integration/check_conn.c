@@ -158,6 +158,41 @@ START_TEST(nonsense_is_the_end_of_the_connection_and_costs_no_memory)
 }
 END_TEST
 
+/* ---- what is to be written ---- */
+
+/* Something waits to be written all the time: the memory is bounded by that, not by all that was
+ * sent. */
+START_TEST(written_commands_take_no_memory)
+{
+    const size_t size = (size_t) 1024 * 1024, waiting = 32 * size, all = 512 * size;
+    char *big = malloc(size + 1), *line = sup_format("port %d", port = sup_free_port());
+    sup_redis *r = sup_redis_start((const char *const[]){ line, NULL });
+    struct rusage usage;
+    int sent = 0;
+    free(line);
+    memset(big, 'x', size);
+    big[size] = '\0';
+    begin("redis", "", 20000);
+    while (!ups && !downs)
+        ev_run(loop, EVRUN_ONCE);
+    ck_assert_msg(ups, "%s", why);
+    while ((size_t) sent * size < all && !downs) {
+        for (; asq__conn_unwritten(conn) < waiting; sent++)
+            ck_assert_int_eq(asq__conn_cmd(conn, on_answer, NULL, "SET", "key", big, NULL), 0);
+        ev_run(loop, EVRUN_ONCE);
+    }
+    while (answers < sent && !downs)
+        ev_run(loop, EVRUN_ONCE);
+    ck_assert_msg(!downs, "%s", why);
+    getrusage(RUSAGE_SELF, &usage);
+    if (!sup_is_wrapped() && !SUP_SANITIZED)
+        ck_assert_int_lt(usage.ru_maxrss, (long) (4 * waiting / 1024));
+    end();
+    free(big);
+    sup_redis_free(r);
+}
+END_TEST
+
 #ifdef HAVE_TLS
 
 /* ---- TLS ---- */
@@ -266,6 +301,7 @@ int main(void)
     tcase_add_test(t, an_open_whose_time_is_up_names_what_it_has_waited_for);
     tcase_add_loop_test(t, nonsense_is_the_end_of_the_connection_and_costs_no_memory, 0,
                         sizeof nonsense / sizeof *nonsense);
+    tcase_add_test(t, written_commands_take_no_memory);
 #ifdef HAVE_TLS
     tcase_add_test(t, a_tls_handshake_that_is_not_answered_is_slept_through);
     if (system("openssl version >/dev/null 2>&1") == 0) {

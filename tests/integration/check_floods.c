@@ -478,8 +478,6 @@ END_TEST
  * Neither their runs nor their commits are all in memory at once. */
 START_TEST(a_burst_of_large_results_is_committed_in_turns)
 {
-    /* On a busy machine the threads are some 200 results ahead of the loop, however many there
-     * are. */
     enum { CALLS = 512 };
     asq_value *args = asq_pack("[i]", MIB);
     struct asq__job job = {
@@ -506,9 +504,10 @@ START_TEST(a_burst_of_large_results_is_committed_in_turns)
     sup_wait_until(asq_poll(h, 5) >= 0 && stream_is_empty());
     int64_t peak_kb = sup_redis_worker_peak_kb(redis, "w.0");
     ck_assert_int_gt(peak_kb, 0);
-    /* Sanitizers keep freed memory. All results at once would take twice CALLS MiB. */
+    /* Commits of 16 MiB may wait, and 20 calls run. Sanitizers keep freed memory. All results at
+     * once would take twice CALLS MiB. */
     if (!sup_is_wrapped() && !SUP_SANITIZED)
-        ck_assert_int_lt(peak_kb, CALLS * 3 / 4 * (int64_t) MIB / 1024);
+        ck_assert_int_lt(peak_kb, CALLS / 2 * (int64_t) MIB / 1024);
     asq_value_free(args);
     asq_result_free(held);
     asq_agent_free(other);
