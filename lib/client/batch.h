@@ -139,6 +139,8 @@ struct asq__batch {
     bool left;
     /* heard: counted among those that wait for pushes of their partition; of hearing.c. */
     bool heard;
+    /* alone: nothing leaves to its partition before it is answered. */
+    bool alone;
     unsigned losses; /* connections lost that the batch's size may have caused */
     enum asq__asked asked;
     /* The batch's entry, if in the stream, stands behind an entry whose id has this time. */
@@ -155,6 +157,13 @@ enum asq__denied {
     ASQ__DENIED_QUERY,  /* quiet calls: still waiting or not */
     ASQ__DENIED_FORGET, /* removal of results that have arrived */
     ASQ__DENIED_KINDS
+};
+
+/* Of a partition whose stream takes no entry until its owner has made it anew. */
+enum asq__alone {
+    ASQ__ALONE_NOT,
+    ASQ__ALONE_NEXT, /* the next batch leaves alone */
+    ASQ__ALONE_SENT  /* nothing leaves before it is answered */
 };
 
 struct asq__engine {
@@ -177,6 +186,10 @@ struct asq__engine {
     /* [partition]: its slot of a Cluster moves, or its node takes nothing now, so its batches wait
      * until the next tick; `moves`: one does. */
     bool *moving, moves;
+    /* [partition]: whether one batch is to leave, and the others after its reply; n_alone: of how
+     * many it is. */
+    enum asq__alone *alone;
+    uint32_t n_alone;
     struct asq__list fetches;  /* queued reads of records */
     size_t fetching;           /* bytes of replies under way, estimated */
     size_t fetch_guess;        /* estimated size of a record that was not read yet */
@@ -199,12 +212,10 @@ struct asq__engine {
     ev_timer tick;
     struct ev_loop *loop;
     bool up, closing;
-    bool stalled;             /* Redis accepts nothing now; retried at the next tick */
-    bool first_alone;         /* send one batch, and the rest after its reply */
-    struct asq__batch *first; /* the lone batch, while under way; only compared */
-    bool reconnect;           /* retry on a new connection */
-    int64_t renewed_ms;       /* last renewal of records; coarse */
-    bool suspected;           /* a batch is already suspected of the current connection loss */
+    bool stalled;       /* Redis accepts nothing now; retried at the next tick */
+    bool reconnect;     /* retry on a new connection */
+    int64_t renewed_ms; /* last renewal of records; coarse */
+    bool suspected;     /* a batch is already suspected of the current connection loss */
 };
 
 /* batch.c */

@@ -81,8 +81,7 @@ static void query_watched(struct asq__engine *e, const bool *parts)
 void asq__engine_up(struct asq__engine *e)
 {
     e->up = true;
-    e->stalled = e->reconnect = e->suspected = e->first_alone = false;
-    e->first = NULL;
+    e->stalled = e->reconnect = e->suspected = false;
     asq__engine_forget_moves(e);
     if (asq__engine_open_tables(e) < 0 || asq__hearing_open(e) < 0) {
         asq__redis_drop(e->redis, "out of memory");
@@ -151,11 +150,14 @@ void asq__engine_renew(struct asq__engine *e)
     free(e->ended);
     free(e->taken_ms);
     free(e->moving);
+    free(e->alone);
     free(e->rounds);
     e->open = NULL;
     e->open_list = NULL;
     e->ended = e->taken_ms = NULL;
     e->moving = NULL;
+    e->alone = NULL;
+    e->n_alone = 0;
     e->rounds = NULL;
     e->moves = false;
     e->partitions = 0;
@@ -238,6 +240,7 @@ void asq__engine_free(struct asq__engine *e)
     free(e->ended);
     free(e->taken_ms);
     free(e->moving);
+    free(e->alone);
     free(e->rounds);
     free(e);
 }

@@ -124,13 +124,20 @@ static bool is_out_of_ids(const redisReply *reply)
     return asq__reply_is_error(reply, NULL) && strstr(reply->str, "exhausted the last possible ID");
 }
 
-/* Sends a single batch soon, because the owner recreates the stream within moments. With several
- * batches the first could be refused and the next accepted, out of order. */
-static void send_first_soon(struct asq__engine *e)
+static void set_alone(struct asq__engine *e, uint32_t partition, enum asq__alone alone)
 {
-    if (e->first_alone)
+    e->n_alone += alone != ASQ__ALONE_NOT;
+    e->n_alone -= e->alone[partition] != ASQ__ALONE_NOT;
+    e->alone[partition] = alone;
+}
+
+/* Sends a single batch to the partition soon, because the owner recreates the stream within
+ * moments. With several batches the first could be refused and the next accepted, out of order. */
+static void send_first_soon(struct asq__engine *e, uint32_t partition)
+{
+    if (e->alone[partition] == ASQ__ALONE_NEXT)
         return;
-    e->first_alone = true;
+    set_alone(e, partition, ASQ__ALONE_NEXT);
     asq__timer_restart(e->loop, &e->tick, SOON_MS / 1000., e->tick.repeat);
 }
 
@@ -182,17 +189,27 @@ static void hold_refused(struct asq__engine *e, const struct asq__batch *b, cons
         e->reconnect |= transient;
     }
     if (is_out_of_ids(reply))
-        send_first_soon(e);
+        send_first_soon(e, b->partition);
+}
+
+/* Returns whether the others of its partition have waited for the answer to a batch, which is
+ * there. Meanwhile the namespace may have got fewer partitions. */
+static bool end_alone(struct asq__engine *e, struct asq__batch *b)
+{
+    if (!b->alone)
+        return false;
+    b->alone = false;
+    if (b->partition < e->partitions && e->alone[b->partition] == ASQ__ALONE_SENT)
+        set_alone(e, b->partition, ASQ__ALONE_NOT);
+    return true;
 }
 
 static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct asq__batch *b = user;
     struct asq__engine *e = b->engine; /* NULL: freed; the batch is gone, too */
-    bool was_first = e && e->first == b;
+    bool was_alone = e && end_alone(e, b);
     (void) c;
-    if (was_first)
-        e->first = NULL;
     if (b->state == ASQ__BATCH_SENT && !reply) {
         count_loss(e, b);
     } else if (b->state == ASQ__BATCH_SENT) {
@@ -223,8 +240,10 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
         }
     }
     asq__batch_answered(b);
-    if (was_first)
+    if (was_alone && !e->stalled) {
+        asq__engine_resend_refused(e);
         asq__engine_send_ready(e);
+    }
 }
 
 /* ---- sending ---- */
@@ -358,6 +377,7 @@ static enum asq__lease_belief believe(const struct asq__engine *e, const struct 
 bool asq__engine_blocks(const struct asq__engine *e, uint32_t partition)
 {
     return e->rounds[partition] || (e->moves && e->moving[partition]) ||
+           (e->n_alone && e->alone[partition] == ASQ__ALONE_SENT) ||
            !asq__redis_serves(e->redis, partition);
 }
 
@@ -378,11 +398,11 @@ static bool has_room(struct asq__engine *e, uint32_t partition)
 
 void asq__engine_send_ready(struct asq__engine *e)
 {
-    if (!e->up || e->stalled || e->first)
+    if (!e->up || e->stalled)
         return;
     struct asq__list waiting;
     asq__list_init(&waiting);
-    while (!asq__list_empty(&e->ready) && !e->first) {
+    while (!asq__list_empty(&e->ready)) {
         struct asq__batch *b = ASQ__CONTAINER(e->ready.next, struct asq__batch, order);
         if (asq__engine_blocks(e, b->partition)) {
             asq__list_del(&b->order);
@@ -408,9 +428,10 @@ void asq__engine_send_ready(struct asq__engine *e)
             refuse_large(e, b, NULL);
         else if (!send_batch(e, b))
             break;
-        else if (e->first_alone)
-            e->first = b;
-        e->first_alone = false;
+        else if (e->n_alone && e->alone[b->partition] == ASQ__ALONE_NEXT) {
+            b->alone = true;
+            set_alone(e, b->partition, ASQ__ALONE_SENT);
+        }
     }
     asq__list_splice(&waiting, &e->ready);
     asq__list_splice(&e->ready, &waiting);
@@ -449,15 +470,19 @@ int asq__engine_open_tables(struct asq__engine *e)
     uint64_t *ended = calloc(n, sizeof *ended), *taken_ms = calloc(n, sizeof *taken_ms);
     bool *moving = calloc(n, sizeof *moving);
     uint32_t *rounds = calloc(n, sizeof *rounds);
-    if (!open || !list || !ended || !taken_ms || !moving || !rounds) {
+    enum asq__alone *alone = calloc(n, sizeof *alone);
+    if (!open || !list || !ended || !taken_ms || !moving || !rounds || !alone) {
         free(open);
         free(list);
         free(ended);
         free(taken_ms);
         free(moving);
         free(rounds);
+        free(alone);
         return ASQ_ENOMEM;
     }
+    e->alone = alone;
+    e->n_alone = 0;
     e->moving = moving;
     e->rounds = rounds;
     e->open = open;

@@ -169,6 +169,93 @@ START_TEST(calls_of_other_nodes_go_on_until_a_replica_takes_over)
 }
 END_TEST
 
+/* ---- refusals ---- */
+
+static int aways;
+
+static void count_away(void *user, asq_log_level level, const char *message)
+{
+    (void) user, (void) level;
+    aways += strstr(message, "is away") != NULL;
+}
+
+/* Begins without a worker, with nodes that take nobody for failed. */
+static void begin_without_worker(void)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[500] = "";
+    nodes = sup_cluster_start(MASTERS, 0);
+    for (int i = 0; i < MASTERS; i++)
+        sup_redis_do(sup_cluster_node(nodes, i), "CONFIG SET cluster-node-timeout 3600000");
+    sup_redis_do(sup_cluster_node_of(nodes, "asq:{default}:meta"),
+                 "HSET asq:{default}:meta format 1 partitions %d", PARTITIONS);
+    url = sup_cluster_url(nodes, 0);
+    options.close_timeout_ms = 1;
+    options.log = count_away;
+    int rc = asq_open(url, &options, &h, err, sizeof err);
+    ck_assert_msg(rc == 0, "%s: %s", asq_error_name(rc), err);
+}
+
+static void end_without_worker(void)
+{
+    asq_close(h);
+    sup_cluster_free(nodes);
+    free(url);
+}
+
+static uint32_t partition_on(int node)
+{
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        if (node_of(p) == node)
+            return p;
+    sup_fail("no partition");
+}
+
+static asq_agent *attach_in(uint32_t partition)
+{
+    asq_agent *a;
+    char id[40];
+    int i = 0;
+    do
+        snprintf(id, sizeof id, "agent-%d", i++);
+    while (asq__partition_of(id, strlen(id), PARTITIONS) != partition);
+    ck_assert_int_eq(asq_attach(h, id, &a), 0);
+    return a;
+}
+
+/* One stream takes no entry before its owner has made it anew, and there is none. Batches go there
+ * one by one meanwhile. A batch for a node that hangs is none of these. */
+START_TEST(calls_go_on_while_a_stream_takes_none_and_a_node_hangs)
+{
+    uint32_t parts[MASTERS];
+    asq_agent *agents[MASTERS];
+    for (int i = 0; i < MASTERS; i++) {
+        parts[i] = partition_on(i);
+        agents[i] = attach_in(parts[i]);
+    }
+    sup_redis *full = sup_cluster_node(nodes, 0), *hangs = sup_cluster_node(nodes, 1);
+    sup_redis_do(full, "XADD asq:{default.%u}:jobs " LOAD_HIGHEST " call x batch y", parts[0]);
+    ck_assert_int_eq(asq_send(agents[0], "add", "[i]", 1), 0);
+    sup_wait_until(asq_poll(h, 0) >= 0 &&
+                   sup_redis_stat(full, "errorstats", "errorstat_ERR:", "count=") > 2);
+    sup_proc_signal(sup_redis_proc(hangs), SIGSTOP);
+    for (int n = 1; n <= 20; n++) {
+        int64_t since = sup_redis_stat(full, "errorstats", "errorstat_ERR:", "count=");
+        ck_assert_int_eq(asq_send(agents[1], "add", "[i]", 1), 0);
+        ck_assert_int_eq(asq_send(agents[2], "add", "[i]", 1), 0);
+        sup_wait_until(
+            asq_poll(h, 0) >= 0 &&
+            sup_redis_int(sup_cluster_node(nodes, 2), "XLEN asq:{default.%u}:jobs", parts[2]) == n);
+        sup_wait_until(asq_poll(h, 0) >= 0 &&
+                       sup_redis_stat(full, "errorstats", "errorstat_ERR:", "count=") > since);
+    }
+    ck_assert_int_eq(aways, 0); /* nobody has waited for the end of a connection */
+    sup_proc_signal(sup_redis_proc(hangs), SIGCONT);
+    for (int i = 0; i < MASTERS; i++)
+        asq_agent_free(agents[i]);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cluster_nodes");
@@ -177,6 +264,11 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, on_masters_begin, on_cluster_end);
     tcase_add_loop_test(t, calls_of_other_nodes_go_on_while_one_is_dead, 0, OTHERS);
     tcase_add_loop_test(t, calls_of_other_nodes_go_on_while_one_hangs, 0, OTHERS);
+    suite_add_tcase(s, t);
+    t = tcase_create("refusals");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, begin_without_worker, end_without_worker);
+    tcase_add_test(t, calls_go_on_while_a_stream_takes_none_and_a_node_hangs);
     suite_add_tcase(s, t);
     t = tcase_create("replicas");
     tcase_set_timeout(t, 300);
