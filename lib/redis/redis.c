@@ -99,6 +99,13 @@ struct asq__conn *asq__redis_conn(struct asq__redis *r, uint32_t partition)
     return asq__redis_node(r, partition)->conn;
 }
 
+_Static_assert((int) ASQ__REDIS_SERVERS == (int) ASQ__NODES_MAX, "a number for each node");
+
+uint32_t asq__redis_server(const struct asq__redis *r, uint32_t partition)
+{
+    return asq__redis_node(r, partition)->index;
+}
+
 struct asq__script_cache *asq__redis_scripts(struct asq__redis *r, uint32_t partition)
 {
     return &asq__redis_node(r, partition)->scripts;

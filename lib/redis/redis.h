@@ -36,6 +36,8 @@ enum asq__namespace_event {
     ASQ__NAMESPACE_MOVED      /* the server has become a node of a Cluster, or is none any more */
 };
 
+enum { ASQ__REDIS_SERVERS = 1024 }; /* numbers of servers are below */
+
 struct asq__redis_config {
     struct ev_loop *loop;
     const struct asq__url *url; /* outlives it */
@@ -115,6 +117,8 @@ struct asq__script_cache *asq__redis_home_scripts(struct asq__redis *r);
  * down. */
 struct asq__conn *asq__redis_conn(struct asq__redis *r, uint32_t partition);
 struct asq__script_cache *asq__redis_scripts(struct asq__redis *r, uint32_t partition);
+/* Returns the number of that server, which no other has as long as anything is under way there. */
+uint32_t asq__redis_server(const struct asq__redis *r, uint32_t partition);
 /* Returns the host of that server in a Cluster of several nodes; NULL: the URL's. Borrowed, for
  * now only. */
 const struct asq__host *asq__redis_host(const struct asq__redis *r, uint32_t partition);

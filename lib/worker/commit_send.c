@@ -4,7 +4,8 @@
  *
  * Redis is busy with a large commit for a while, and answers no client meanwhile. So a commit is
  * closed at some size, and few large ones of all partitions are under way at a time; small ones go
- * between them.
+ * between them. In a Cluster a script call commits for one partition, and costs Redis as much as
+ * several results; so few are under way at a node at a time, and the others take up more results.
  *
  * A commit keeps all it needs until it is acknowledged. What follows when an answer is missing is
  * in commit_recover.c.
@@ -40,6 +41,7 @@
 #include "worker/core/commit_set.h"
 #include "worker/core/entry.h"
 #include "worker/core/stream_id.h"
+#include "worker/core/window.h"
 #include "worker/emits.h"
 #include "worker/failures.h"
 #include "worker/nested.h"
@@ -56,6 +58,7 @@ enum {
     KEYS = 5,       /* of a partition, before those of results */
     LATER_KEYS = 2, /* keys behind them, if it has moves */
     FULL_CALLS = 512,
+    BUSY = 4, /* script calls under way at a node */
     LARGE_BYTES = 128 * 1024,
     LARGE_IN_FLIGHT = 2,
     REFUSED_MS = 500,
@@ -80,6 +83,8 @@ enum replicas_wait {
 struct script {
     struct asq__process *w;
     size_t n;
+    uint32_t server;
+    int64_t sent_ns;
     bool large;
     bool answered;
     enum replicas_wait wait;
@@ -287,6 +292,7 @@ static void on_committed(struct asq__conn *conn, const redisReply *reply, void *
     (void) conn;
     s->answered = true;
     w->scripts_in_flight--;
+    asq__window_answered(&w->windows[s->server], reply ? s->sent_ns : 0, asq__now_ns());
     w->large_in_flight -= s->large;
     if (!reply)
         note_loss(s);
@@ -599,6 +605,8 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
         s->w = w;
         s->n = n;
         s->large = false;
+        s->server = asq__redis_server(w->redis, number);
+        s->sent_ns = asq__now_ns();
         s->wait = WAIT_NONE;
         s->answered = false;
         for (size_t i = 0; i < n; i++) {
@@ -623,6 +631,7 @@ static void send_script(struct asq__process *w, struct asq__commit *const *commi
                                                                                 : WAIT_FAILED;
     if (ok) {
         w->scripts_in_flight++;
+        asq__window_sent(&w->windows[s->server]);
         w->large_in_flight += s->large;
     } else {
         free(s);
@@ -652,18 +661,51 @@ static struct asq__commit *next_to_send(struct asq__partition *p)
     return NULL;
 }
 
+/* Returns whether a commit of a partition has to wait for answers to others. Where replicas are
+ * waited for, a node of a Cluster answers late enough for commits to take up what is done. */
+static bool is_held(struct asq__process *w, const struct asq__partition *p)
+{
+    if (!asq__redis_is_cluster(w->redis))
+        return w->scripts_in_flight >= SCRIPTS_IN_FLIGHT + w->large_in_flight;
+    struct asq__window *window = &w->windows[asq__redis_server(w->redis, p->number)];
+    return asq__redis_barrier(w->redis, p->number) ? window->under_way >= ASQ__WINDOW_MOST
+                                                   : asq__window_holds(window);
+}
+
+int asq__commits_init(struct asq__process *w)
+{
+    w->windows = calloc(ASQ__REDIS_SERVERS, sizeof *w->windows);
+    return w->windows ? 0 : ASQ_ENOMEM;
+}
+
+void asq__commits_release(struct asq__process *w)
+{
+    free(w->windows);
+    w->windows = NULL;
+}
+
+bool asq__commits_keep_busy(const struct asq__partition *p)
+{
+    const struct asq__process *w = p->w;
+    return asq__redis_is_cluster(w->redis) &&
+           w->windows[asq__redis_server(w->redis, p->number)].under_way >= BUSY;
+}
+
 void asq__commits_send(struct asq__process *w)
 {
     struct asq__commit *commits[SECTIONS_PER_SCRIPT];
     struct asq__list more;
     size_t n = 0, bytes = 0, large = 0;
-    size_t at_once = asq__redis_is_cluster(w->redis) ? 1 : SECTIONS_PER_SCRIPT;
-    size_t most = SCRIPTS_IN_FLIGHT * (SECTIONS_PER_SCRIPT / at_once); /* script calls */
+    bool is_cluster = asq__redis_is_cluster(w->redis);
+    size_t at_once = is_cluster ? 1 : SECTIONS_PER_SCRIPT;
     asq__list_init(&more);
     ASQ__LIST_EACH (it, &w->ready) {
         struct asq__partition *p = ASQ__CONTAINER(it, struct asq__partition, ready);
-        if (w->scripts_in_flight >= most + w->large_in_flight)
+        if (is_held(w, p)) {
+            if (is_cluster)
+                continue; /* the nodes of others may have room */
             break;
+        }
         struct asq__commit *c = next_to_send(p);
         if (c && c->bytes > LARGE_BYTES && w->large_in_flight + large >= LARGE_IN_FLIGHT)
             c = NULL; /* leaves in its turn */

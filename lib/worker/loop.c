@@ -446,6 +446,7 @@ static bool tear_down(struct asq__process *w)
     asq__stats_free(w->stats);
     asq__spans_end(w);
     asq__readers_release(w);
+    asq__commits_release(w);
     asq__partitions_release(w);
     asq__members_free(w->members);
     asq__cmd_release(&w->commit_cmd);

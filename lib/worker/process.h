@@ -197,6 +197,7 @@ struct asq__process {
     size_t held_pushes;         /* bytes of records that are pushed once replicas have them */
     struct asq__cmd commit_cmd; /* command being built; else empty */
     size_t scripts_in_flight, large_in_flight;
+    struct asq__window *windows;   /* [server]; of commit_send.c */
     unsigned starts;               /* calls started in this iteration */
     struct asq__quick_clock clock; /* of the loop's thread */
     struct asq__list postponed;    /* partitions with calls left for the next iteration */

@@ -7,7 +7,8 @@
  *
  * The next read is sent behind the commits of the last one's entries. After a read with many
  * entries it waits for the answers to their commits: Redis is busy until then, and one later read
- * gets all entries that come meanwhile, which then share one commit of each partition.
+ * gets all entries that come meanwhile, which then share one commit of each partition. In a Cluster
+ * a read waits likewise, however few the entries are, while its node has commits of others to do.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #include "redis/timer.h"
 #include "redis/trouble.h"
 #include "value/clock.h"
+#include "worker/commit_send.h"
 #include "worker/intake.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -346,6 +348,13 @@ static bool may_read(const struct asq__reader *r)
     return true;
 }
 
+/* Returns whether the next read had better get what comes until the last one's calls are committed.
+ * In a Cluster each read has but one stream, so that others tell whether Redis is busy. */
+static bool is_patient(const struct asq__reader *r)
+{
+    return r->patient || (r->n && asq__commits_keep_busy(r->parts[0]));
+}
+
 static void reader_free(struct asq__reader *r)
 {
     struct asq__process *w = r->w;
@@ -371,7 +380,7 @@ void asq__readers_run_due(struct asq__process *w)
     while ((node = asq__list_pop(&due))) {
         struct asq__reader *r = ASQ__CONTAINER(node, struct asq__reader, due);
         bool ends = r->n == 0 && reads_one(w);
-        if (r->asking || (ends && r->unblocking) || (!ends && r->patient && is_committing(r))) {
+        if (r->asking || (ends && r->unblocking) || (!ends && is_patient(r) && is_committing(r))) {
             asq__list_add(&w->readers_due, node);
         } else if (ends) {
             reader_free(r);

@@ -21,6 +21,7 @@
 #include "worker/allowed.h"
 #include "worker/call_time.h"
 #include "worker/commit_recover.h"
+#include "worker/commit_send.h"
 #include "worker/descriptors.h"
 #include "worker/dispatch.h"
 #include "worker/ending.h"
@@ -190,6 +191,8 @@ static void on_up(struct asq__redis *redis, void *user)
         int rc = asq__partitions_init(w);
         if (rc == 0)
             rc = asq__readers_init(w);
+        if (rc == 0)
+            rc = asq__commits_init(w);
         if (rc == 0)
             rc = asq__members_new(w, &w->members);
         if (rc < 0) {
