@@ -43,6 +43,7 @@ static void on_up(struct asq__conn *conn, void *user)
 {
     struct asq__cluster_node *node = user;
     (void) conn;
+    node->is_down = false;
     node->cluster->config.up(node->cluster, node, node->cluster->config.user);
 }
 
@@ -53,6 +54,7 @@ static void on_down(struct asq__conn *conn, int code, const char *why, void *use
     (void) conn;
     memset(&node->scripts, 0, sizeof node->scripts);
     node->trying = node->permitted = false;
+    node->is_down = true;
     c->config.down(c, node, code, why, c->config.user);
     asq__topology_reader_refresh(c->reader);
 }
@@ -163,7 +165,7 @@ static void disconnect_node(struct asq__cluster_node *node)
 {
     struct asq__conn *conn = node->conn, *sub = node->sub;
     node->conn = node->sub = NULL; /* callbacks must not find them */
-    node->trying = node->permitted = node->stale = false;
+    node->trying = node->permitted = node->stale = node->is_down = false;
     asq__conn_free(conn);
     asq__barrier_free(node->barrier);
     node->barrier = NULL;
@@ -297,11 +299,15 @@ static bool begin_move(struct asq__cluster *c, uint16_t slot, uint16_t to)
     return false;
 }
 
+/* Returns whether a wanted slot has no node that can be reached. One that cannot may be replaced
+ * before the others agree that it fails. */
 static bool lacks_slots(const struct asq__cluster *c)
 {
-    for (int i = 0; i < ASQ__SLOTS; i++)
-        if (c->wanted[i] && (c->next[i] == ASQ__NO_NODE || c->nodes[c->next[i]]->fails))
+    for (int i = 0; i < ASQ__SLOTS; i++) {
+        const struct asq__cluster_node *node = node_at(c, c->next[i]);
+        if (c->wanted[i] && (!node || node->fails || node->is_down))
             return true;
+    }
     return false;
 }
 

@@ -36,6 +36,7 @@ struct asq__cluster_node {
     struct asq__host host;
     uint16_t index;
     bool fails;             /* another node says so */
+    bool is_down;           /* conn was lost, or could not be made, and is not there again */
     bool is_listed;         /* the last map has it */
     uint32_t slots;         /* wanted slots that it serves, or that leave it */
     struct asq__conn *conn; /* NULL: it has no wanted slot */

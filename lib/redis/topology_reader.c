@@ -20,7 +20,9 @@
 enum {
     SOON_MS = 50,      /* after a refresh is asked for */
     APART_MS = 200,    /* least time between two questions */
-    HURRY_MS = 500,    /* while slots lack a node */
+    HURRY_MS = 200,    /* while slots lack a node, at first: an election takes about a second */
+    HURRIES = 50,      /* questions at this pace */
+    WAITING_MS = 500,  /* while they lack one for longer */
     BACKOFF_MS = 2000, /* longest time between failures */
     REGULAR_MS = 60 * 1000,
     ANSWER_MS = 2000 /* waited for an answer */
@@ -36,6 +38,7 @@ struct asq__topology_reader {
     int64_t asked_ms, due_ms;
     bool again; /* a refresh is asked for while a question is under way */
     unsigned failures;
+    unsigned hurries; /* maps since slots lack a node */
     unsigned seed;
 };
 
@@ -94,8 +97,10 @@ static void take_map(struct asq__topology_reader *r, const redisReply *reply, bo
     }
     r->failures = 0;
     become_idle(r, spread(r, REGULAR_MS));
-    if (r->config.read(r->config.user, &map) && r->due_ms > asq__now_ms() + 2 * HURRY_MS)
-        become_idle(r, spread(r, HURRY_MS));
+    if (!r->config.read(r->config.user, &map))
+        r->hurries = 0;
+    else if (r->due_ms > asq__now_ms() + 2 * WAITING_MS)
+        become_idle(r, spread(r, r->hurries++ < HURRIES ? HURRY_MS : WAITING_MS));
     asq__topology_release(&map);
 }
 
