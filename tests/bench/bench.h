@@ -14,7 +14,7 @@
 
 struct asq_class;
 
-enum { MAX_ROUNDS = 15, MAX_CONTENDERS = 8, MAX_PIDS = 24, MAX_CLIENTS = 512 };
+enum { MAX_ROUNDS = 15, MAX_CONTENDERS = 8, MAX_PIDS = 24, MAX_CLIENTS = 512, MAX_SERVERS = 12 };
 
 /* ---- settings (main.c) ---- */
 
@@ -35,10 +35,17 @@ int rounds_of(int full, int quick);
 
 /* ---- processes (proc.c) ---- */
 
-/* A Redis, and its worker: as-worker, the floor's worker or none. */
+/* A Redis, or a Redis Cluster, and its worker: as-worker, the floor's worker or none. */
 struct deployment {
     char name[32], dir[64], socket[96], url[128];
-    pid_t redis, worker;
+    pid_t redis, worker;   /* redis: also servers[0], which has the socket */
+    int masters, nservers; /* the masters come first, then their replicas */
+    struct server {
+        pid_t pid;
+        int port, bus; /* 0: on its socket alone */
+        char socket[96], dir[128];
+    } servers[MAX_SERVERS];
+    uint32_t wait_replicas; /* of workers and clients */
     uint32_t partitions;
     pid_t pids[MAX_PIDS]; /* the worker's processes */
     int npids;
@@ -54,6 +61,11 @@ struct deployment_options {
     int batch;           /* calls of the floor to an entry */
     bool no_stats;       /* as-worker keeps no figures */
     const char *metrics; /* the address of as-worker's metrics, or NULL */
+    bool tcp;            /* Redis is connected to by TCP, as the nodes of a Cluster always are */
+    int nodes;           /* masters of a Redis Cluster; 0: one Redis without a Cluster */
+    bool replicas;       /* each master has one */
+    int node_timeout_ms; /* of a Cluster; 0: Redis' default */
+    uint32_t wait_replicas;
 };
 
 double now_s(void);
@@ -66,8 +78,16 @@ pid_t spawn_fn(int (*fn)(const void *arg), const void *arg);
 void end_process(pid_t pid);
 void end_all(void);
 bool wait_for_socket(const char *path, double limit_s);
+/* Returns a port of the loopback that was free just now. */
+int free_port(void);
+/* Returns the answer of a server to a command, or NULL. The caller frees it. */
+struct redisReply *ask_server(const struct server *s, const char *command);
+/* Starts what the options ask for, and waits until it serves (servers.c). */
+void servers_start(struct deployment *d, const struct deployment_options *options);
 struct deployment *deployment_start(const struct deployment_options *options);
 void deployment_stop(struct deployment *d);
+/* Ends the worker, and starts one with other options. */
+void deployment_restart_worker(struct deployment *d, const struct deployment_options *options);
 /* Deployments that most cases use: started at the first request, kept until the end. */
 struct deployment *the_floor(void);
 struct deployment *the_library(void);
@@ -96,8 +116,9 @@ int64_t redis_memory(const struct deployment *d); /* used_memory */
 struct outcome {
     double seconds, calls;
     double p50_us, p99_us;
-    double client_cpu, worker_cpu, redis_cpu;
-    double extra[4]; /* a case's own */
+    double client_cpu, worker_cpu, redis_cpu; /* redis: all masters */
+    double busiest_cpu, replica_cpu;          /* the master that used most; all replicas */
+    double extra[4];                          /* a case's own */
     char error[160];
 };
 
@@ -107,7 +128,7 @@ void fail_client(const char *fmt, ...) __attribute__((noreturn, format(printf, 1
 
 struct meter {
     const struct deployment *d;
-    double at, client, worker, redis;
+    double at, client, worker, servers[MAX_SERVERS];
 };
 /* Waits for the other clients, in a client that is set up. */
 void client_ready(void);
@@ -139,6 +160,7 @@ void measure(struct contender *c, int n, int rounds);
 typedef double (*figure_fn)(const struct outcome *o);
 double calls_per_s(const struct outcome *o);
 double worker_us(const struct outcome *o);
+double redis_us(const struct outcome *o);
 double p50_us(const struct outcome *o);
 double p99_us(const struct outcome *o);
 double seconds_of(const struct outcome *o);
@@ -244,6 +266,8 @@ void case_start(void);
 void case_scale(void);
 void case_soak(void);
 void case_watched(void);
+void case_cluster(void);
+void case_failover(void);
 void case_peers(void);
 
 #endif

@@ -16,19 +16,6 @@
 
 enum { WINDOW = 1024, AGENTS = 1024, GROUP = 2048, PATIENCE_MS = 30000 };
 
-/* Returns a port of the loopback that was free just now. */
-static int free_port(void)
-{
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t n = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *) &at, n) < 0 ||
-        getsockname(fd, (struct sockaddr *) &at, &n) < 0)
-        die("no port: %s", strerror(errno));
-    close(fd);
-    return ntohs(at.sin_port);
-}
-
 static int connect_to(int port)
 {
     struct sockaddr_in at = { .sin_family = AF_INET,

@@ -82,7 +82,9 @@ static void client_open(struct client *c, const struct deployment *d, const stru
     memset(c, 0, sizeof *c);
     c->load = l;
     c->rng = 88172645463325252u ^ (uint64_t) (now_s() * 1e9);
-    if (asq_open(d->url, NULL, &c->h, err, sizeof err) < 0)
+    asq_options options = ASQ_OPTIONS_INIT;
+    options.wait_replicas = d->wait_replicas;
+    if (asq_open(d->url, &options, &c->h, err, sizeof err) < 0)
         fail_client("%s", err);
     asq_set_timeout(c->h, TIMEOUT_MS);
     c->agents = calloc(l->agents, sizeof(asq_agent *));

@@ -55,7 +55,8 @@ void meter_start(struct meter *m, const struct deployment *d)
 {
     m->d = d;
     m->worker = d ? worker_cpu_s(d) : 0;
-    m->redis = d ? cpu_s(d->redis) : 0;
+    for (int i = 0; d && i < d->nservers; i++)
+        m->servers[i] = cpu_s(d->servers[i].pid);
     m->client = cpu_s(getpid());
     m->at = now_s();
 }
@@ -65,7 +66,17 @@ void meter_stop(const struct meter *m, double calls, struct outcome *out)
     out->seconds = now_s() - m->at;
     out->calls = calls;
     out->client_cpu = cpu_s(getpid()) - m->client;
-    out->redis_cpu = m->d ? cpu_s(m->d->redis) - m->redis : 0;
+    out->redis_cpu = out->busiest_cpu = out->replica_cpu = 0;
+    for (int i = 0; m->d && i < m->d->nservers; i++) {
+        double used = cpu_s(m->d->servers[i].pid) - m->servers[i];
+        if (i >= m->d->masters) {
+            out->replica_cpu += used;
+            continue;
+        }
+        out->redis_cpu += used;
+        if (used > out->busiest_cpu)
+            out->busiest_cpu = used;
+    }
     out->worker_cpu = m->d ? worker_cpu_s(m->d) - m->worker : 0;
 }
 
@@ -247,7 +258,7 @@ double worker_us(const struct outcome *o)
     return o->calls > 0 ? o->worker_cpu / o->calls * 1e6 : 0;
 }
 
-static double redis_us(const struct outcome *o)
+double redis_us(const struct outcome *o)
 {
     return o->calls > 0 ? o->redis_cpu / o->calls * 1e6 : 0;
 }

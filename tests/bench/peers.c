@@ -113,19 +113,6 @@ struct running {
     struct deployment processes; /* server and workers, to be pinned */
 };
 
-static int free_port(void)
-{
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = -1;
-    if (fd >= 0 && bind(fd, (struct sockaddr *) &a, sizeof a) == 0 &&
-        getsockname(fd, (struct sockaddr *) &a, &n) == 0)
-        port = ntohs(a.sin_port);
-    if (fd >= 0)
-        close(fd);
-    return port;
-}
-
 static bool is_listening(int port)
 {
     struct sockaddr_in a = { .sin_family = AF_INET,
@@ -231,6 +218,8 @@ static bool start_server(struct running *r)
         memcpy(argv, redis, sizeof redis);
     }
     r->processes.redis = spawn_args(r->name, argv);
+    r->processes.servers[0].pid = r->processes.redis;
+    r->processes.masters = r->processes.nservers = 1;
     if (p->ready)
         snprintf(listen_at, sizeof listen_at, "unix:%.120s/%.30s", data, p->ready);
     for (double end = now_s() + 20; !up && now_s() < end; usleep(20000))

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <hiredis/hiredis.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -172,15 +174,32 @@ bool wait_for_socket(const char *path, double limit_s)
     return false;
 }
 
+int free_port(void)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t n = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *) &at, n) < 0 ||
+        getsockname(fd, (struct sockaddr *) &at, &n) < 0)
+        die("no port: %s", strerror(errno));
+    close(fd);
+    return ntohs(at.sin_port);
+}
+
 /* ---- deployments ---- */
 
-static redisReply *ask(const struct deployment *d, const char *command)
+redisReply *ask_server(const struct server *s, const char *command)
 {
-    redisContext *c = redisConnectUnix(d->socket);
+    redisContext *c = redisConnectUnix(s->socket);
     redisReply *reply = c && !c->err ? redisCommand(c, command) : NULL;
     if (c)
         redisFree(c);
     return reply;
+}
+
+static redisReply *ask(const struct deployment *d, const char *command)
+{
+    return ask_server(&d->servers[0], command);
 }
 
 /* Finds the worker's process and its descendants. */
@@ -210,11 +229,9 @@ static void find_processes(struct deployment *d)
     }
 }
 
-/* Returns what a command gives for all partitions together; it has a place for the number of one.
- */
-static int64_t sum_of(const struct deployment *d, const char *command)
+static int64_t sum_at(const struct deployment *d, const struct server *s, const char *command)
 {
-    redisContext *c = redisConnectUnix(d->socket);
+    redisContext *c = redisConnectUnix(s->socket);
     int64_t sum = 0;
     for (uint32_t p = 0; p < d->partitions && c && !c->err; p++) {
         redisReply *reply = redisCommand(c, command, p);
@@ -225,6 +242,16 @@ static int64_t sum_of(const struct deployment *d, const char *command)
     }
     if (c)
         redisFree(c);
+    return sum;
+}
+
+/* Returns what a command gives for all partitions together; it has a place for the number of one.
+ * Each master is asked, and answers MOVED for what it has not. */
+static int64_t sum_of(const struct deployment *d, const char *command)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < d->masters; i++)
+        sum += sum_at(d, &d->servers[i], command);
     return sum;
 }
 
@@ -272,9 +299,10 @@ static void start_worker(struct deployment *d, const struct deployment_options *
     snprintf(url, sizeof url, "%s", d->url);
     char worker[] = "--redis-url", dirs[] = "--agent-dir", parts[] = "--partitions",
          procs[] = "--processes", level[] = "--log-level", warning[] = "warning",
-         no_stats[] = "--no-stats", metrics[] = "--metrics", address[32];
+         no_stats[] = "--no-stats", metrics[] = "--metrics", address[32],
+         wait[] = "--wait-replicas", replicas[16];
     char *as_worker = strdup(settings.as_worker), *agent_dir = strdup(settings.agent_dir);
-    char *argv[16] = { as_worker, worker, url,       parts, partitions, procs,
+    char *argv[18] = { as_worker, worker, url,       parts, partitions, procs,
                        count,     dirs,   agent_dir, level, warning };
     int n = 11;
     snprintf(address, sizeof address, "%s", o->metrics ? o->metrics : "");
@@ -283,6 +311,12 @@ static void start_worker(struct deployment *d, const struct deployment_options *
     if (o->metrics) {
         argv[n++] = metrics;
         argv[n++] = address;
+    }
+    d->wait_replicas = o->wait_replicas;
+    snprintf(replicas, sizeof replicas, "%u", o->wait_replicas);
+    if (o->wait_replicas) {
+        argv[n++] = wait;
+        argv[n++] = replicas;
     }
     d->worker = spawn(d->name, argv);
     free(as_worker);
@@ -309,26 +343,7 @@ struct deployment *deployment_start(const struct deployment_options *o)
     d->partitions = o->partitions ? o->partitions : 128;
     snprintf(d->name, sizeof d->name, "%.16s-%d", o->name, number);
     snprintf(d->dir, sizeof d->dir, "%.60s", run_dir());
-    snprintf(d->socket, sizeof d->socket, "%s/r%d.sock", d->dir, number);
-    snprintf(d->url, sizeof d->url, "unix:%s", d->socket);
-    char server[] = "redis-server", port[] = "--port", zero[] = "0", sock[] = "--unixsocket",
-         save[] = "--save", none[] = "", log[] = "--loglevel", warning[] = "warning",
-         folder[] = "--dir", only[] = "--appendonly", yes[] = "yes", fsync_[] = "--appendfsync",
-         append[16], path[128], name[48];
-    char *argv[24] = { server, port, zero, sock, d->socket, save, none, log, warning };
-    int n = 9; /* of argv */
-    snprintf(append, sizeof append, "%s", o->log ? o->log : "");
-    if (o->log) {
-        char *more[] = { folder, path, only, yes, fsync_, append };
-        snprintf(path, sizeof path, "%s/%s", d->dir, d->name);
-        if (mkdir(path, 0700) < 0)
-            die("%s: %s", path, strerror(errno));
-        memcpy(argv + n, more, sizeof more);
-    }
-    snprintf(name, sizeof name, "redis-%s", d->name);
-    d->redis = spawn(name, argv);
-    if (!wait_for_socket(d->socket, 20))
-        die("redis-server did not start (is it installed?)");
+    servers_start(d, o);
     if (o->floor) {
         floor_prepare(d, o);
         d->worker = spawn_fn(floor_worker, d);
@@ -337,6 +352,12 @@ struct deployment *deployment_start(const struct deployment_options *o)
         start_worker(d, o);
     }
     return d;
+}
+
+void deployment_restart_worker(struct deployment *d, const struct deployment_options *o)
+{
+    end_process(d->worker);
+    start_worker(d, o);
 }
 
 double deployment_replace_worker(const struct deployment *d)
@@ -360,8 +381,11 @@ void deployment_stop(struct deployment *d)
     if (!d)
         return;
     end_process(d->worker);
-    end_process(d->redis);
-    unlink(d->socket);
+    for (int i = 0; i < d->nservers; i++) {
+        end_process(d->servers[i].pid);
+        unlink(d->servers[i].socket);
+        remove_tree(d->servers[i].dir);
+    }
     if (d == floor_deployment)
         floor_deployment = NULL;
     if (d == library_deployment)
@@ -407,7 +431,8 @@ void deployment_pin(const struct deployment *d, int cpu)
         if (cpu < 0 || i == cpu)
             CPU_SET((size_t) i, &set);
     if (d) {
-        pin_process(d->redis, &set);
+        for (int i = 0; i < d->nservers; i++)
+            pin_process(d->servers[i].pid, &set);
         for (int i = 0; i < d->npids; i++)
             pin_process(d->pids[i], &set);
     }

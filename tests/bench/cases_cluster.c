@@ -1,0 +1,145 @@
+/*
+ * cases_cluster.c: the case cluster: what a call costs in a Redis Cluster of 1, 3 and 6 masters
+ * against one Redis, by the CPU of Redis, with the same number of partitions; what it costs to wait
+ * for a replica; both without an append-only file, and with one that is synced each second or
+ * always. All servers are on this machine, so the rate is bounded by its processors; what the
+ * masters would serve with a processor for each is computed from the CPU per call.
+ */
+#include "bench.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { WINDOW = 1024, AGENTS = 1024, GROUP = 2048, LOADS = 2, SHAPES = 4, WAITS = 3 };
+
+/* Without replicas; with replicas that nobody waits for; with such that are waited for. */
+enum wait { NO_REPLICAS, NOT_WAITED, WAITED };
+
+static const struct shape {
+    const char *name;
+    int nodes;
+} shapes[SHAPES] = {
+    { "one Redis", 0 }, { "1 master", 1 }, { "3 masters", 3 }, { "6 masters", 6 }
+};
+
+static const struct load loads[LOADS] = {
+    { .method = "noop", .payload = 100, .window = WINDOW, .agents = AGENTS },
+    { .method = "noop", .payload = 100, .group = GROUP },
+};
+static const char *const load_names[LOADS] = { "async", "packed" };
+
+/* Puts into extra[0] what the masters would serve with a processor for each, and into extra[1] how
+ * much more than its share the busiest one has. */
+static void load_servers(const struct deployment *d, const void *load, struct outcome *out)
+{
+    const struct load *l = load;
+    (l->group ? load_packed : load_async)(d, l, out);
+    double share = out->redis_cpu / d->masters;
+    out->extra[0] = share > 0 ? out->calls / share : 0;
+    out->extra[1] = share > 0 ? out->busiest_cpu / share : 0;
+}
+
+static double replica_us(const struct outcome *o)
+{
+    return o->calls > 0 ? o->replica_cpu / o->calls * 1e6 : 0;
+}
+
+typedef struct contender contenders[SHAPES][WAITS][LOADS];
+
+static void run_loads(struct contender c[LOADS], struct deployment *d, int round)
+{
+    for (int l = 0; l < LOADS; l++) {
+        c[l].d = d;
+        if (!c[l].failed && !run_clients(&c[l], &c[l].rounds[round]))
+            c[l].failed = true;
+    }
+}
+
+/* Measures one shape in a round, on deployments of its own. */
+static void run_shape(contenders c, int shape, const char *log, int round)
+{
+    struct deployment_options o = {
+        .name = "cluster", .tcp = true, .nodes = shapes[shape].nodes, .log = log
+    };
+    struct deployment *d = deployment_start(&o);
+    run_loads(c[shape][NO_REPLICAS], d, round);
+    deployment_stop(d);
+    o.replicas = true;
+    d = deployment_start(&o);
+    run_loads(c[shape][NOT_WAITED], d, round);
+    o.wait_replicas = 1;
+    deployment_restart_worker(d, &o);
+    run_loads(c[shape][WAITED], d, round);
+    deployment_stop(d);
+}
+
+static void add_row(const struct contender *c, const struct contender *yardstick, int rounds,
+                    figure_fn fn, const char *unit, enum bar bar, double value, const char *suffix)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.44s%.18s", c->name, suffix);
+    struct row row = row_of(name, c, yardstick, rounds, fn, unit);
+    if (yardstick) /* its name is too long for the column */
+        snprintf(row.yardstick, sizeof row.yardstick, "%s",
+                 strstr(yardstick->name, "N = 0") ? "N = 0" : shapes[0].name);
+    row.bar = bar;
+    row.bar_value = value;
+    table_add(&row);
+}
+
+/* Adds the rows of one load: Redis' CPU per call, rates, and what the masters would serve. */
+static void add_rows(contenders c, int load, int rounds)
+{
+    for (int s = 0; s < SHAPES; s++) {
+        struct contender *now = &c[s][NO_REPLICAS][load], *one = &c[0][NO_REPLICAS][load];
+        add_row(now, s ? one : NULL, rounds, redis_us, "us", s ? AT_MOST : NO_BAR, 1.25, ": Redis");
+        add_row(now, s ? one : NULL, rounds, calls_per_s, "calls/s",
+                s && loads[load].group ? AT_LEAST : NO_BAR, 0.9, "");
+        add_row(now, s ? one : NULL, rounds, extra0, "calls/s", NO_BAR, 0, ", a core each");
+        if (shapes[s].nodes > 1)
+            table_note("the busiest master: %.2f x its share", figure(now, rounds, extra1));
+    }
+    for (int s = 0; s < SHAPES; s++) {
+        struct contender *without = &c[s][NOT_WAITED][load], *with = &c[s][WAITED][load];
+        add_row(without, NULL, rounds, calls_per_s, "calls/s", NO_BAR, 0, "");
+        add_row(with, without, rounds, calls_per_s, "calls/s",
+                loads[load].group ? NO_BAR : AT_LEAST, 0.7, "");
+        add_row(with, without, rounds, extra0, "calls/s", NO_BAR, 0, ", a core each");
+        table_note("CPU of the replicas per call, N = 0 and 1: %.2f, %.2f us",
+                   figure(without, rounds, replica_us), figure(with, rounds, replica_us));
+    }
+}
+
+static void rows_of(const char *log, const char *log_name, int rounds)
+{
+    static contenders c;
+    static char names[SHAPES][WAITS][LOADS][64];
+    static const char *const waits[WAITS] = { "", " + replicas, N = 0", " + replicas, N = 1" };
+    memset(c, 0, sizeof c);
+    for (int s = 0; s < SHAPES; s++)
+        for (int w = 0; w < WAITS; w++)
+            for (int l = 0; l < LOADS; l++) {
+                snprintf(names[s][w][l], sizeof names[s][w][l], "%s%s, %s%s", shapes[s].name,
+                         waits[w], load_names[l], log_name);
+                c[s][w][l] = (struct contender){
+                    .name = names[s][w][l], .fn = load_servers, .arg = &loads[l], .cpu = -1
+                };
+            }
+    for (int r = 0; r < rounds; r++)
+        for (int s = 0; s < SHAPES; s++)
+            run_shape(c, (s + r) % SHAPES, log, r);
+    for (int l = 0; l < LOADS; l++)
+        add_rows(c, l, rounds);
+}
+
+void case_cluster(void)
+{
+    int rounds = rounds_of(5, 2);
+    table_case("cluster",
+               "nodes of a Redis Cluster against one Redis, all by TCP; 1,024 in flight");
+    rows_of(NULL, "", rounds);
+    if (settings.quick)
+        return;
+    rows_of("everysec", ", AOF everysec", rounds);
+    rows_of("always", ", AOF always", rounds);
+}
