@@ -8,14 +8,6 @@ static uint64_t load(const atomic_ullong *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-uint64_t asq__histogram_upper(unsigned bucket)
-{
-    if (bucket < 8)
-        return (uint64_t) (bucket + 1) << (ASQ__HISTOGRAM_LOW - 3);
-    unsigned power = ASQ__HISTOGRAM_LOW + (bucket - 8) / 8;
-    return (uint64_t) (8 + (bucket - 8) % 8 + 1) << (power - 3);
-}
-
 void asq__histogram_merge(struct asq__histogram *to, const struct asq__histogram *from)
 {
     for (unsigned i = 0; i < ASQ__HISTOGRAM_BUCKETS; i++)

@@ -8,7 +8,7 @@
  *
  * One thread adds. Other threads, and processes that share the memory, may read meanwhile: each
  * word is read whole, and what is missing in one reading is in the next one. A writer that dies
- * loses one value at most.
+ * loses what it was adding.
  *
  * No I/O and no clock.
  */
@@ -45,23 +45,22 @@ static inline unsigned asq__histogram_bucket(uint64_t ns)
     return bucket < ASQ__HISTOGRAM_BUCKETS ? bucket : ASQ__HISTOGRAM_BUCKETS - 1;
 }
 
-/* Adds n values of a bucket, which are sum_ns together. */
-static inline void asq__histogram_add_many(struct asq__histogram *h, unsigned bucket, uint64_t n,
-                                           uint64_t sum_ns)
+/* Returns the upper bound of a bucket. */
+static inline uint64_t asq__histogram_upper(unsigned bucket)
 {
-    asq__counter_add(&h->counts[bucket], n);
-    asq__counter_add(&h->sum_ns, sum_ns);
+    unsigned power = bucket / 8, eighths = bucket % 8 + 1;
+    return power == 0 ? (uint64_t) eighths << (ASQ__HISTOGRAM_LOW - 3)
+                      : (uint64_t) (8 + eighths) << (ASQ__HISTOGRAM_LOW - 4 + power);
 }
 
 /* Adds a value; a negative one counts as 0. */
 static inline void asq__histogram_add(struct asq__histogram *h, int64_t ns)
 {
     uint64_t v = ns > 0 ? (uint64_t) ns : 0;
-    asq__histogram_add_many(h, asq__histogram_bucket(v), 1, v);
+    asq__counter_add(&h->counts[asq__histogram_bucket(v)], 1);
+    asq__counter_add(&h->sum_ns, v);
 }
 
-/* Returns the upper bound of a bucket. */
-uint64_t asq__histogram_upper(unsigned bucket);
 /* Adds all of `from` to `to`, which no other thread writes. */
 void asq__histogram_merge(struct asq__histogram *to, const struct asq__histogram *from);
 uint64_t asq__histogram_count(const struct asq__histogram *h);

@@ -102,12 +102,6 @@ int64_t asq__wcall_limit_ms(const struct asq__wcall *c)
     return c->entry->made_ms + (int64_t) limit - (clock->known ? clock->error_ms : 0);
 }
 
-int64_t asq__wcall_due_ms(const struct asq__wcall *c)
-{
-    const Asqueue__Job *job = asq__wcall_job(c);
-    return job->delay_ms ? c->entry->made_ms + bounded(job->delay_ms) : 0;
-}
-
 void asq__process_on_redis_time(struct asq__process *w, int64_t set_ms)
 {
     const struct asq__redis_clock *clock = asq__redis_clock(w->redis);

@@ -24,8 +24,6 @@ asq__wcall_deadline_ms(const struct asq__wcall *c) /* INT64_MAX: no deadline */
     return c->entry->limited ? asq__wcall_limit_ms(c) : INT64_MAX;
 }
 
-/* End of its delay; 0: no delay. */
-int64_t asq__wcall_due_ms(const struct asq__wcall *c);
 void asq__process_on_redis_time(struct asq__process *w, int64_t set_ms); /* TIME was answered */
 
 #endif

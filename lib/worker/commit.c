@@ -58,6 +58,7 @@
 #include "worker/entries.h"
 #include "worker/exec/run.h"
 #include "worker/failures.h"
+#include "worker/measure.h"
 #include "worker/needs.h"
 #include "worker/partition.h"
 #include "worker/process.h"
@@ -82,6 +83,7 @@ static struct asq__commit *open_commit(struct asq__partition *p)
     struct asq__commit *c = asq__commit_new(p, p->seq + 1);
     if (!c)
         return NULL;
+    asq__timed_recycle(&c->timed, &p->w->spare_timed);
     p->seq++;
     p->open = c;
     if (asq__list_empty(&p->ready))
@@ -366,7 +368,7 @@ static void add_outcome(struct asq__wcall *call, struct asq__run *run, const asq
         e->result_bytes += piece->frame.len - before;
         c->calls++;
         if (run && run->times.series)
-            asq__run_add_times(&c->timed, run);
+            asq__measure_commit(&c->timed, call, job, run);
         if (run && run->span)
             add_span(c, run, error);
         ok = !piece->frame.error;

@@ -763,15 +763,18 @@ static bool end_run(struct asq__run *run)
     asq__actor_object(a)->depth -= c->shared;
     if (!run->unloads) {
         asq__counter_add(&w->calls, 1);
-        if (error)
+        if (error) {
             asq__counter_add(&w->failures, 1);
-        if (run->times.series)
-            asq__measure_end(run, error ? error->code : 0, !is_lost(a));
+            if (run->times.series)
+                asq__measure_end(run, error->code);
+        }
     }
     asq__emits_end(run);
     asq__live_end(run);
     asq__nested_end(run);
     if (is_lost(a)) {
+        if (run->times.series && !run->unloads && !error)
+            asq__measure_end(run, 0);
         for (size_t i = 0; i < run->ninner; i++)
             asq__engine_unpin(w->engine, run->inner[i].id, ASQ__RECORD_LEAVE);
         asq__unload_wait_free(run->unload_wait);

@@ -450,6 +450,7 @@ static bool tear_down(struct asq__process *w)
     asq__partitions_release(w);
     asq__members_free(w->members);
     asq__cmd_release(&w->commit_cmd);
+    asq__timed_release(&w->spare_timed);
     asq__pool_free(w->pool);
     asq__handles_release(w);
     if (w->loop)

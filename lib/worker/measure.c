@@ -13,7 +13,6 @@
 #include "worker/actor_object.h"
 #include "worker/allowed.h"
 #include "worker/backlog.h"
-#include "worker/call_time.h"
 #include "worker/core/actor.h"
 #include "worker/core/commit_set.h"
 #include "worker/core/entry.h"
@@ -52,8 +51,7 @@ static __attribute__((noinline)) int64_t due_since_ms(const struct asq__wcall *c
 
 int64_t asq__measure_waits_since_ms(const struct asq__wcall *c)
 {
-    return c->retries || c->due_ms || asq__wcall_job(c)->delay_ms ? due_since_ms(c)
-                                                                  : c->entry->made_ms;
+    return c->due_ms || asq__wcall_job(c)->delay_ms ? due_since_ms(c) : c->entry->made_ms;
 }
 
 struct asq__series *asq__measure_series_of(const struct asq__run *run)
@@ -61,7 +59,7 @@ struct asq__series *asq__measure_series_of(const struct asq__run *run)
     return series_of(run->w, asq__actor_object(run->actor)->cls, asq__wcall_job(run->active.call));
 }
 
-void asq__measure_end_rare(struct asq__run *run, int code)
+void asq__measure_end(struct asq__run *run, int code)
 {
     struct asq__run_times *t = &run->times;
     int64_t began_ns = asq__run_began_ns(run),
@@ -75,6 +73,13 @@ void asq__measure_end_rare(struct asq__run *run, int code)
     t->counted = true;
 }
 
+int64_t asq__measure_end_rare(struct asq__run *run)
+{
+    if (!run->times.counted)
+        asq__measure_end(run, 0);
+    return ASQ__TIMED_COUNTED;
+}
+
 void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class *cls, int code)
 {
     const struct asq__process *w = c->entry->part->w;
@@ -86,9 +91,11 @@ void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class 
     asq__series_fail(s, code);
 }
 
-void asq__measure_committed(const struct asq__commit *c)
+void asq__measure_committed(struct asq__commit *c)
 {
-    asq__series_commit(&c->timed, asq__quick_ns(&c->part->w->clock));
+    struct asq__process *w = c->part->w;
+    asq__series_commit(&c->timed, asq__quick_ns(&w->clock));
+    asq__timed_recycle(&w->spare_timed, &c->timed);
 }
 
 /* ---- gauges ---- */

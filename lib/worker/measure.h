@@ -30,21 +30,26 @@ static inline void asq__measure_start(struct asq__run *run, const struct asq__me
     run->times.series =
         method ? &run->w->config.figures->series[method->series] : asq__measure_series_of(run);
 }
-/* Counts a measured run that has ended. */
-void asq__measure_end_rare(struct asq__run *run, int code);
-/* The same. A run that has nothing that few have, and commits, is counted with its commit. code 0:
- * it has not failed. */
-static inline void asq__measure_end(struct asq__run *run, int code, bool commits)
+/* Counts a measured run that has ended. code 0: it has not failed. */
+void asq__measure_end(struct asq__run *run, int code);
+/* Counts it if that was not done yet. Returns ASQ__TIMED_COUNTED. */
+int64_t asq__measure_end_rare(struct asq__run *run);
+/* Adds a measured run to the commit with its outcome. One that has nothing that few have is counted
+ * with the commit. */
+static inline void asq__measure_commit(struct asq__timed *t, const struct asq__wcall *c,
+                                       const Asqueue__Job *job, struct asq__run *run)
 {
-    const struct asq__wcall *c = run->active.call;
-    if (code || !commits || run->times.parked_ns || c->retries || c->due_ms ||
-        asq__wcall_job(c)->delay_ms)
-        asq__measure_end_rare(run, code);
+    const struct asq__run_times *times = &run->times;
+    int64_t since_ms = c->entry->made_ms;
+    if ((uint64_t) times->parked_ns | c->due_ms | job->delay_ms | times->counted)
+        since_ms = asq__measure_end_rare(run);
+    asq__timed_add(t, times->series, since_ms, asq__run_began_ns(run), times->ended_ns);
 }
 /* Counts a call that has failed without a run. cls NULL: unknown. */
 void asq__measure_unstarted(const struct asq__wcall *c, const struct asq__class *cls, int code);
-/* Counts the time that the runs of a commit have waited for its acknowledgement. */
-void asq__measure_committed(const struct asq__commit *c);
+/* Counts the time that the runs of a commit have waited for its acknowledgement, and forgets them.
+ */
+void asq__measure_committed(struct asq__commit *c);
 /* Samples the gauges; once a second. */
 void asq__measure_sample(struct asq__process *w);
 

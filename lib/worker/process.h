@@ -25,9 +25,9 @@
 #include "value/tally.h"
 #include "worker/core/actors.h"
 #include "worker/core/allowance.h"
+#include "worker/core/series.h"
 
 struct asq__engine;
-struct asq__figures;
 struct asq__members;
 struct asq__metrics;
 struct asq__method;
@@ -200,6 +200,7 @@ struct asq__process {
     struct asq__window *windows;   /* [server]; of commit_send.c */
     unsigned starts;               /* calls started in this iteration */
     struct asq__quick_clock clock; /* of the loop's thread */
+    struct asq__timed spare_timed; /* memory of an ended commit, for the next one */
     struct asq__list postponed;    /* partitions with calls left for the next iteration */
     /* entries whose way out of the stream is decided; of later_move.c */
     struct asq__list moved;

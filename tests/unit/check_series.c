@@ -124,48 +124,57 @@ struct expected {
     struct asq__histogram queue, run, commit;
 };
 
-/* Returns a duration like the one before, or rarely an upper bound of any bucket. */
-static int64_t next_duration(int64_t before)
+/* Returns a random duration, often the upper bound of a bucket. */
+static int64_t duration(double most_ns)
 {
-    if (lrand48() % 8)
-        return before + (int64_t) (drand48() * 2000) - 1000; /* also below 0 */
-    return (int64_t) asq__histogram_upper(asq__histogram_bucket((uint64_t) (drand48() * 2000000)));
+    uint64_t ns = (uint64_t) (drand48() * drand48() * most_ns);
+    return (int64_t) (lrand48() % 4 ? ns : asq__histogram_upper(asq__histogram_bucket(ns)));
 }
 
-/* Counts the runs of a commit in two series, and one by one what should come of it. */
-static void commit_runs(struct asq__series series[2], struct expected expected[2], size_t n)
+/* Counts the runs of a commit in two series, and one by one what should come of it: runs that
+ * mostly begin when the one before has ended, of entries of some calls. */
+static void commit_runs(struct asq__timed *t, struct asq__series series[2],
+                        struct expected expected[2], size_t n)
 {
-    struct asq__timed t = { 0 };
-    int64_t now_ns = INT64_C(1) << 40, waited_ns = 0;
-    struct asq__timed_run run = { 0, 0, 0 };
+    int64_t last_ns = INT64_C(1) << 40, since_ms = 0, ends[RUNS];
+    int of[RUNS];
     for (size_t i = 0; i < n; i++) {
-        int other = lrand48() % 16 == 0, counted = lrand48() % 5 == 0;
-        struct expected *e = &expected[other];
-        waited_ns = next_duration(waited_ns);
-        run.queue_ns = next_duration(run.queue_ns);
-        run.run_ns = counted ? -1 : llabs(next_duration(0));
-        run.ended_ns = now_ns - waited_ns;
-        asq__timed_add(&t, &series[other], run);
-        asq__histogram_add(&e->commit, waited_ns);
+        of[i] = lrand48() % 16 == 0;
+        struct expected *e = &expected[of[i]];
+        if (lrand48() % 32 == 0 || i == 0)
+            since_ms = (last_ns - duration(3e8)) / 1000000 + lrand48() % 3; /* also in the future */
+        int64_t began_ns = lrand48() % 8 ? last_ns : last_ns + duration(1e6),
+                ended_ns = began_ns + duration(lrand48() % 64 ? 1e4 : 1e9);
+        bool counted = lrand48() % 5 == 0;
+        asq__timed_add(t, &series[of[i]], counted ? ASQ__TIMED_COUNTED : since_ms, began_ns,
+                       ended_ns);
+        last_ns = ends[i] = ended_ns;
         if (counted)
             continue;
         e->calls++;
-        asq__histogram_add(&e->queue, run.queue_ns);
-        asq__histogram_add(&e->run, run.run_ns);
+        asq__histogram_add(&e->queue, began_ns - since_ms * 1000000);
+        asq__histogram_add(&e->run, ended_ns - began_ns);
     }
-    ck_assert_uint_eq(t.n, n);
-    asq__series_runs(&t);
-    asq__series_commit(&t, now_ns);
-    asq__timed_release(&t);
+    last_ns += duration(1e6);
+    for (size_t i = 0; i < n; i++)
+        asq__histogram_add(&expected[of[i]].commit, last_ns - ends[i]);
+    asq__series_runs(t);
+    asq__series_commit(t, last_ns);
 }
 
 START_TEST(runs_of_a_commit_count_as_one_by_one)
 {
     static struct asq__series series[2];
     static struct expected expected[2];
-    for (size_t n = 0; n < 50; n++)
-        commit_runs(series, expected, n);
-    commit_runs(series, expected, RUNS);
+    struct asq__timed t = { 0 }, spare = { 0 };
+    for (size_t n = 0; n <= RUNS; n += n < 50 ? 1 : RUNS - 50) {
+        commit_runs(&t, series, expected, n);
+        asq__timed_recycle(&spare, &t); /* with the memory of the one before, as commits do */
+        ck_assert_ptr_null(t.times);
+        ck_assert_uint_eq(spare.n + spare.nrows, 0);
+        asq__timed_recycle(&t, &spare);
+    }
+    asq__timed_release(&t);
     for (int i = 0; i < 2; i++) {
         struct asq__series *s = &series[i];
         struct expected *e = &expected[i];
@@ -177,25 +186,54 @@ START_TEST(runs_of_a_commit_count_as_one_by_one)
 }
 END_TEST
 
+/* Returns how many durations are counted in a bucket. */
+static unsigned long long count_of(const struct asq__histogram *h, unsigned bucket)
+{
+    return atomic_load(&h->counts[bucket]);
+}
+
 START_TEST(impossible_times_count_at_the_ends)
 {
+    enum { LAST = ASQ__HISTOGRAM_BUCKETS - 1 };
     static struct asq__series s;
-    static const struct asq__timed_run runs[] = {
-        { .ended_ns = INT64_MAX, .queue_ns = -5, .run_ns = 0 },
-        { .ended_ns = 0, .queue_ns = INT64_MAX, .run_ns = INT64_MAX },
-        { .ended_ns = 1, .queue_ns = INT64_MAX, .run_ns = INT64_MAX },
-        { .ended_ns = INT64_MAX, .queue_ns = INT64_MIN, .run_ns = 0 },
-    };
     struct asq__timed t = { 0 };
-    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
-        asq__timed_add(&t, &s, runs[i]);
+    int64_t hours_ms = 36000000, long_ns = hours_ms * 1000000; /* more than the histogram has */
+    /* Made in the future; ended before it began. */
+    asq__timed_add(&t, &s, 2 * hours_ms, 5, 3);
+    asq__timed_add(&t, &s, 2 * hours_ms, 5, 5);
+    /* Two that follow each other, each longer than all buckets. */
+    asq__timed_add(&t, &s, -hours_ms - 1, 9, 9 + long_ns);
+    asq__timed_add(&t, &s, -hours_ms - 1, 9 + long_ns, 9 + 2 * long_ns);
+    /* Ends after the acknowledgement, by the clock of another processor. */
+    asq__timed_add(&t, &s, 0, 3 * long_ns, 3 * long_ns);
     asq__series_runs(&t);
-    asq__series_commit(&t, INT64_MAX - 1);
+    ck_assert_uint_eq(atomic_load(&s.calls), 5);
+    ck_assert_uint_eq(count_of(&s.queue, 0), 2);
+    ck_assert_uint_eq(count_of(&s.queue, LAST), 3);
+    ck_assert_uint_eq(count_of(&s.run, 0), 3);
+    ck_assert_uint_eq(count_of(&s.run, LAST), 2);
+    ck_assert_uint_eq(atomic_load(&s.run.sum_ns), (uint64_t) long_ns * 2);
+    asq__series_commit(&t, 3 * long_ns - 1);
+    ck_assert_uint_eq(count_of(&s.commit, 0), 1);
+    ck_assert_uint_eq(count_of(&s.commit, LAST), 4);
+    ck_assert_uint_eq(atomic_load(&s.commit.sum_ns), (uint64_t) (9 * long_ns - 2 * 6 - 2 * 10));
     asq__timed_release(&t);
-    const struct asq__histogram *all[] = { &s.queue, &s.run, &s.commit };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        ck_assert_uint_eq(atomic_load(&all[i]->counts[0]), 2);
-        ck_assert_uint_eq(atomic_load(&all[i]->counts[ASQ__HISTOGRAM_BUCKETS - 1]), 2);
+}
+END_TEST
+
+START_TEST(memory_is_not_moved_over_other_memory)
+{
+    static struct asq__series s;
+    struct asq__timed t[2] = { { 0 }, { 0 } };
+    asq__timed_recycle(&t[0], &t[1]); /* neither has any */
+    for (int i = 0; i < 2; i++)
+        asq__timed_add(&t[i], &s, 0, 1, 2);
+    const int64_t *times = t[0].times;
+    asq__timed_recycle(&t[0], &t[1]);
+    ck_assert_ptr_eq(t[0].times, times);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_uint_eq(t[i].nrows, 1);
+        asq__timed_release(&t[i]);
     }
 }
 END_TEST
@@ -211,6 +249,7 @@ int main(void)
     tcase_add_test(t, a_class_without_a_place_leaves_none_to_its_methods);
     tcase_add_test(t, runs_of_a_commit_count_as_one_by_one);
     tcase_add_test(t, impossible_times_count_at_the_ends);
+    tcase_add_test(t, memory_is_not_moved_over_other_memory);
     suite_add_tcase(s, t);
     return sup_suite_run(s);
 }

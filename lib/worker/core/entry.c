@@ -21,6 +21,12 @@ void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT])
     asq__call_id_format(&id, out);
 }
 
+int64_t asq__wcall_due_ms(const struct asq__wcall *c)
+{
+    uint64_t delay_ms = asq__wcall_job(c)->delay_ms, most_ms = INT64_MAX / 4;
+    return delay_ms ? c->entry->made_ms + (int64_t) (delay_ms < most_ms ? delay_ms : most_ms) : 0;
+}
+
 #define TO(state) (1u << ASQ__ENTRY_##state)
 static const unsigned entry_steps[] = {
     [ASQ__ENTRY_NEW] = TO(LOOKUP) | TO(QUEUED),

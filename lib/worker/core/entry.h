@@ -204,6 +204,8 @@ static inline bool asq__batch_is_nested(const Asqueue__Batch *batch)
 }
 void asq__wcall_id(const struct asq__wcall *c, char out[ASQ__CALL_ID_TEXT]);
 struct asq__call_id asq__wcall_call_id(const struct asq__wcall *c);
+/* Returns the end of a call's delay, by the monotonic clock; 0: it has none. */
+int64_t asq__wcall_due_ms(const struct asq__wcall *c);
 /* Changes the state of a call; asserts that the step is in the picture. */
 void asq__wcall_enter(struct asq__wcall *c, enum asq__wcall_state state);
 

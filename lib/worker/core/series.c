@@ -7,7 +7,7 @@
 
 #include "value/grow.h"
 
-enum { TIMED_FIRST = 32 }; /* most commits have many runs */
+enum { NS_PER_MS = 1000000 };
 
 /* Returns the counter of a code of the application; NULL: there is no place. */
 static atomic_ullong *own_counter(struct asq__series *s, int code)
@@ -35,29 +35,41 @@ void asq__series_fail(struct asq__series *s, int code)
     count_failures(s, code, 1);
 }
 
-bool asq__timed_reserve(struct asq__timed *t, struct asq__series *s)
+bool asq__timed_reserve(struct asq__timed *t, struct asq__series *s, int64_t since_ms,
+                        int64_t began_ns)
 {
-    if (t->n == t->room) {
-        size_t more = t->room ? 2 * t->room : TIMED_FIRST;
-        struct asq__timed_run *runs = reallocarray(t->runs, more, sizeof *runs);
-        if (!runs)
-            return false;
-        t->runs = runs;
-        t->room = more;
-    }
-    if (s == t->last)
-        return true;
-    if (!asq__grow(&t->parts, t->nparts, &t->parts_room, sizeof *t->parts))
+    bool begins = s != t->series || since_ms != t->since_ms || t->times[t->n - 1] != began_ns;
+    if (!asq__grow(&t->times, t->n + begins, &t->room, sizeof *t->times))
         return false;
-    t->parts[t->nparts++] = (struct asq__timed_part){ .series = s, .first = t->n };
-    t->last = s;
+    if (!begins)
+        return true;
+    if (!asq__grow(&t->rows, t->nrows, &t->rows_room, sizeof *t->rows))
+        return false;
+    t->rows[t->nrows++] = (struct asq__timed_row){
+        .series = s, .since_ms = since_ms, .first = t->n, .sum_ns = t->sum_ns
+    };
+    t->times[t->n++] = began_ns;
+    /* A run whose call was made later, by another clock, has a row of its own: it counts as if it
+     * had not waited, and those behind it by the time that they have. */
+    t->series = since_ms > began_ns / NS_PER_MS ? NULL : s;
+    t->since_ms = since_ms;
     return true;
 }
 
 void asq__timed_release(struct asq__timed *t)
 {
-    free(t->runs);
-    free(t->parts);
+    free(t->times);
+    free(t->rows);
+}
+
+void asq__timed_recycle(struct asq__timed *to, struct asq__timed *from)
+{
+    if (to->times)
+        return;
+    *to = (struct asq__timed){
+        .times = from->times, .room = from->room, .rows = from->rows, .rows_room = from->rows_room
+    };
+    *from = (struct asq__timed){ 0 };
 }
 
 void asq__series_run(struct asq__series *s, int64_t queue_ns, int64_t run_ns)
@@ -67,79 +79,92 @@ void asq__series_run(struct asq__series *s, int64_t queue_ns, int64_t run_ns)
     asq__histogram_add(&s->run, run_ns);
 }
 
-/* A part of the runs of a commit. */
-struct part {
+/* n runs that follow each other. */
+struct row {
     struct asq__series *series;
-    const struct asq__timed_run *run, *end;
+    int64_t since_ms;
+    const int64_t *began, *ended; /* both in one array: one ends when the next one begins */
+    size_t n;
+    uint64_t sum_ns; /* of the ends */
 };
 
-static struct part part_of(const struct asq__timed *t, size_t i)
+static struct row row_of(const struct asq__timed *t, size_t i)
 {
-    const struct asq__timed_part *p = &t->parts[i];
-    size_t end = i + 1 < t->nparts ? p[1].first : t->n;
-    return (struct part){ p->series, t->runs + p->first, t->runs + end };
+    const struct asq__timed_row *r = &t->rows[i];
+    bool last = i + 1 == t->nrows;
+    return (struct row){ .series = r->series,
+                         .since_ms = r->since_ms,
+                         .began = t->times + r->first,
+                         .ended = t->times + r->first + 1,
+                         .n = (last ? t->n : r[1].first) - r->first - 1,
+                         .sum_ns = (last ? t->sum_ns : r[1].sum_ns) - r->sum_ns };
 }
 
-/* Values of one bucket, which are added to the histogram together: runs that ended one after the
- * other mostly have the same. */
-struct alike {
-    struct asq__histogram *to;
-    unsigned bucket;
-    uint64_t lower, width; /* of the bucket: above the one, at most as much */
-    uint64_t n, sum_ns;
-};
-
-static void alike_end(struct alike *a)
+/* Returns the place of the first of n times, from place i on, that is after `limit`. */
+static size_t first_after(const int64_t *times, size_t i, size_t n, int64_t limit)
 {
-    if (a->n)
-        asq__histogram_add_many(a->to, a->bucket, a->n, a->sum_ns);
-    a->n = a->sum_ns = 0;
+    if (times[n - 1] <= limit)
+        return n;
+    while (times[i] <= limit)
+        i++;
+    return i;
 }
 
-/* Goes on with the bucket of a value. */
-static void alike_begin(struct alike *a, uint64_t ns)
+/* Counts, but does not sum up, the durations from one time to each of n later ones. */
+static void count_from(struct asq__histogram *h, int64_t since_ns, const int64_t *times, size_t n)
 {
-    alike_end(a);
-    a->bucket = asq__histogram_bucket(ns);
-    a->lower = a->bucket ? asq__histogram_upper(a->bucket - 1) : 0;
-    a->width = asq__histogram_upper(a->bucket) - a->lower;
+    unsigned bucket = asq__histogram_bucket((uint64_t) times[0] - (uint64_t) since_ns);
+    for (size_t i = 0, next; i < n; i = next, bucket++) {
+        next = bucket == ASQ__HISTOGRAM_BUCKETS - 1
+                   ? n
+                   : first_after(times, i, n, since_ns + (int64_t) asq__histogram_upper(bucket));
+        asq__counter_add(&h->counts[bucket], next - i);
+    }
 }
 
-static inline void alike_add(struct alike *a, int64_t ns)
+/* The same, from each of n times to a later one. */
+static void count_until(struct asq__histogram *h, const int64_t *times, size_t n, int64_t until_ns)
 {
-    uint64_t value = ns > 0 ? (uint64_t) ns : 0;
-    if (value - a->lower - 1 >= a->width)
-        alike_begin(a, value);
-    a->n++;
-    a->sum_ns += value;
+    unsigned bucket = asq__histogram_bucket((uint64_t) until_ns - (uint64_t) times[0]);
+    for (size_t i = 0, next; i < n; i = next, bucket--) {
+        next = bucket == 0 ? n
+                           : first_after(times, i, n,
+                                         until_ns - 1 - (int64_t) asq__histogram_upper(bucket - 1));
+        asq__counter_add(&h->counts[bucket], next - i);
+    }
 }
 
 void asq__series_runs(const struct asq__timed *t)
 {
-    for (size_t i = 0; i < t->nparts; i++) {
-        struct part p = part_of(t, i);
-        struct alike queue = { .to = &p.series->queue };
-        uint64_t n = 0;
-        for (; p.run < p.end; p.run++) {
-            if (p.run->run_ns < 0)
-                continue;
-            n++;
-            alike_add(&queue, p.run->queue_ns);
-            asq__histogram_add(&p.series->run, p.run->run_ns);
+    for (size_t i = 0; i < t->nrows; i++) {
+        struct row r = row_of(t, i);
+        if (r.since_ms == ASQ__TIMED_COUNTED)
+            continue;
+        struct asq__series *s = r.series;
+        int64_t began_ns = r.began[0], ran_ns = r.ended[r.n - 1] - began_ns;
+        int64_t since_ns = r.since_ms > began_ns / NS_PER_MS
+                               ? began_ns
+                               : (int64_t) ((uint64_t) r.since_ms * NS_PER_MS);
+        asq__counter_add(&s->calls, r.n);
+        count_from(&s->queue, since_ns, r.began, r.n);
+        asq__counter_add(&s->queue.sum_ns,
+                         r.sum_ns - (uint64_t) ran_ns - r.n * (uint64_t) since_ns);
+        for (size_t k = 0; k < r.n; k++) {
+            unsigned bucket = asq__histogram_bucket((uint64_t) (r.ended[k] - r.began[k]));
+            asq__counter_add(&s->run.counts[bucket], 1);
         }
-        alike_end(&queue);
-        asq__counter_add(&p.series->calls, n);
+        asq__counter_add(&s->run.sum_ns, (uint64_t) ran_ns);
     }
 }
 
 void asq__series_commit(const struct asq__timed *t, int64_t now_ns)
 {
-    for (size_t i = 0; i < t->nparts; i++) {
-        struct part p = part_of(t, i);
-        struct alike commit = { .to = &p.series->commit };
-        for (; p.run < p.end; p.run++)
-            alike_add(&commit, now_ns - p.run->ended_ns);
-        alike_end(&commit);
+    for (size_t i = 0; i < t->nrows; i++) {
+        struct row r = row_of(t, i);
+        struct asq__histogram *h = &r.series->commit;
+        int64_t until_ns = now_ns > r.ended[r.n - 1] ? now_ns : r.ended[r.n - 1];
+        count_until(h, r.ended, r.n, until_ns);
+        asq__counter_add(&h->sum_ns, r.n * (uint64_t) until_ns - r.sum_ns);
     }
 }
 

@@ -45,23 +45,26 @@ struct asq__series {
     struct asq__histogram commit; /* from its end to the acknowledgement by Redis */
 };
 
-/* Times of a run that has ended. */
-struct asq__timed_run {
-    int64_t ended_ns;
-    int64_t queue_ns, run_ns; /* as in asq__series */
-};
+/* In place of that time, for a run that is counted already, except for its commit. */
+#define ASQ__TIMED_COUNTED INT64_MIN
 
-/* Ended runs of a commit, which are counted together: that costs half; zero: none. */
+/* Ended runs of a commit, which are counted together: that costs half. Runs in a row are of one
+ * series, their calls have waited from one time on, and each begins when the one before ends, as
+ * the calls of an entry do. So a run adds one time, when it ended: the sum of what each has taken
+ * is that of the row, and runs whose times fall into one bucket are counted at once. Zero: none. */
 struct asq__timed {
-    struct asq__timed_run *runs;
+    int64_t *times; /* of each row: when its first run began, and when each ended; ascending */
     size_t n, room;
-    /* Runs of one series that follow each other, by the first of them. */
-    struct asq__timed_part {
+    uint64_t sum_ns; /* of all ends */
+    struct asq__timed_row {
         struct asq__series *series;
-        size_t first;
-    } * parts;
-    size_t nparts, parts_room;
-    struct asq__series *last; /* series of the last part */
+        int64_t since_ms; /* or ASQ__TIMED_COUNTED */
+        size_t first;     /* place of its first time */
+        uint64_t sum_ns;  /* before it */
+    } * rows;
+    size_t nrows, rows_room;
+    struct asq__series *series; /* of the last row; NULL: nothing may be added to that */
+    int64_t since_ms;           /* of the last row */
 };
 
 /* Gauges that the loop samples, or others set. Members are in the order in which they are shown. */
@@ -95,19 +98,29 @@ struct asq__figures {
 
 /* Counts a call that has failed. */
 void asq__series_fail(struct asq__series *s, int code);
-/* Makes room for a run of a series. False: no memory. */
-bool asq__timed_reserve(struct asq__timed *t, struct asq__series *s);
-/* Adds a run to be measured; without memory it is not. */
-static inline void asq__timed_add(struct asq__timed *t, struct asq__series *s,
-                                  struct asq__timed_run run)
+/* Makes room for one more end, of a run that began then. False: no memory. */
+bool asq__timed_reserve(struct asq__timed *t, struct asq__series *s, int64_t since_ms,
+                        int64_t began_ns);
+/* Adds a run to be measured; without memory it is not. since_ms: from when its call has waited, or
+ * ASQ__TIMED_COUNTED. */
+static inline void asq__timed_add(struct asq__timed *t, struct asq__series *s, int64_t since_ms,
+                                  int64_t began_ns, int64_t ended_ns)
 {
-    if ((s == t->last && t->n < t->room) || asq__timed_reserve(t, s))
-        t->runs[t->n++] = run;
+    bool fits = s == t->series && since_ms == t->since_ms && t->n < t->room &&
+                began_ns == t->times[t->n - 1];
+    if (!fits && !asq__timed_reserve(t, s, since_ms, began_ns))
+        return;
+    if (ended_ns < began_ns) /* by the clock of another processor */
+        ended_ns = began_ns;
+    t->times[t->n++] = ended_ns;
+    t->sum_ns += (uint64_t) ended_ns;
 }
 void asq__timed_release(struct asq__timed *t);
+/* Moves the memory of `from`, without the runs, to `to`, if that has none. */
+void asq__timed_recycle(struct asq__timed *to, struct asq__timed *from);
 /* Counts a run with its times in the queue and of running. */
 void asq__series_run(struct asq__series *s, int64_t queue_ns, int64_t run_ns);
-/* Counts all runs so, except those whose run_ns is negative: they are counted already. */
+/* Counts all runs so, except those that are counted already. */
 void asq__series_runs(const struct asq__timed *t);
 /* Counts the times of runs until their commit was acknowledged. */
 void asq__series_commit(const struct asq__timed *t, int64_t now_ns);

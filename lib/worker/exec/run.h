@@ -111,19 +111,6 @@ static inline int64_t asq__run_began_ns(const struct asq__run *run)
 {
     return atomic_load_explicit(&run->times.began_ns, memory_order_relaxed);
 }
-/* Adds a measured run to those that are counted with a commit. */
-static inline void asq__run_add_times(struct asq__timed *t, const struct asq__run *run)
-{
-    const struct asq__run_times *times = &run->times;
-    int64_t began_ns = asq__run_began_ns(run), run_ns = times->ended_ns - began_ns;
-    asq__timed_add(
-        t, times->series,
-        (struct asq__timed_run){ .ended_ns = times->ended_ns,
-                                 .queue_ns = began_ns - run->active.call->entry->made_ms * 1000000,
-                                 .run_ns = times->counted ? -1
-                                           : run_ns > 0   ? run_ns
-                                                          : 0 });
-}
 /* Returns whether its wait is not over yet. */
 static inline bool asq__run_is_parked(const struct asq__run *run)
 {
