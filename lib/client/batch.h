@@ -183,6 +183,7 @@ struct asq__engine {
     /* [partition]: highest number of a batch whose result arrived before the reply to its XADD. */
     uint64_t *ended;
     uint64_t *taken_ms; /* [partition]: time in the id of the last accepted entry */
+    uint64_t *left;     /* [partition]: highest number of a batch that has left */
     /* [partition]: its slot of a Cluster moves, or its node takes nothing now, so its batches wait
      * until the next tick; `moves`: one does. */
     bool *moving, moves;
@@ -275,8 +276,9 @@ int asq__engine_open_tables(struct asq__engine *e); /* once the partitions are k
 bool asq__engine_blocks(const struct asq__engine *e, uint32_t partition);
 void asq__engine_send_ready(struct asq__engine *e);
 void asq__engine_close_open(struct asq__engine *e); /* makes all open batches ready */
-/* Rewrites the batch's marks: current age, number, whether it was sent before. */
-void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b);
+/* Rewrites the batch's marks: current age, number, whether it was sent before. False: there is no
+ * memory, and the batch has failed. */
+bool asq__batch_stamp(struct asq__engine *e, struct asq__batch *b);
 /* Notes that a SENT batch is in its stream: it is ACCEPTED once the replicas have it that are to
  * have it. wrote: by the last connection's own XADD. */
 void asq__batch_accept(struct asq__engine *e, struct asq__batch *b, bool wrote);

@@ -149,12 +149,13 @@ void asq__engine_renew(struct asq__engine *e)
     free(e->open_list);
     free(e->ended);
     free(e->taken_ms);
+    free(e->left);
     free(e->moving);
     free(e->alone);
     free(e->rounds);
     e->open = NULL;
     e->open_list = NULL;
-    e->ended = e->taken_ms = NULL;
+    e->ended = e->taken_ms = e->left = NULL;
     e->moving = NULL;
     e->alone = NULL;
     e->n_alone = 0;
@@ -239,6 +240,7 @@ void asq__engine_free(struct asq__engine *e)
     free(e->open_list);
     free(e->ended);
     free(e->taken_ms);
+    free(e->left);
     free(e->moving);
     free(e->alone);
     free(e->rounds);

@@ -396,6 +396,21 @@ static bool has_room(struct asq__engine *e, uint32_t partition)
     return false;
 }
 
+/* Gives a method's batch that was in doubt another number if later ones have left before it: the
+ * owner takes a lower number for a batch that Redis has refused before. False: it has failed. */
+static bool keep_numbers_growing(struct asq__engine *e, struct asq__batch *b)
+{
+    uint64_t *left = &e->left[b->partition];
+    if (b->guard && b->number < *left) {
+        b->number = ++e->counter;
+        if (!asq__batch_stamp(e, b))
+            return false;
+    }
+    if (*left < b->number)
+        *left = b->number;
+    return true;
+}
+
 void asq__engine_send_ready(struct asq__engine *e)
 {
     if (!e->up || e->stalled)
@@ -426,6 +441,8 @@ void asq__engine_send_ready(struct asq__engine *e)
         }
         if (b->bytes.len > asq__redis_max_string(e->redis)) /* Redis would close the connection */
             refuse_large(e, b, NULL);
+        else if (!keep_numbers_growing(e, b))
+            continue;
         else if (!send_batch(e, b))
             break;
         else if (e->n_alone && e->alone[b->partition] == ASQ__ALONE_NEXT) {
@@ -468,14 +485,16 @@ int asq__engine_open_tables(struct asq__engine *e)
     struct asq__batch **open = calloc(n, sizeof(struct asq__batch *));
     uint32_t *list = calloc(n, sizeof *list);
     uint64_t *ended = calloc(n, sizeof *ended), *taken_ms = calloc(n, sizeof *taken_ms);
+    uint64_t *left = calloc(n, sizeof *left);
     bool *moving = calloc(n, sizeof *moving);
     uint32_t *rounds = calloc(n, sizeof *rounds);
     enum asq__alone *alone = calloc(n, sizeof *alone);
-    if (!open || !list || !ended || !taken_ms || !moving || !rounds || !alone) {
+    if (!open || !list || !ended || !taken_ms || !left || !moving || !rounds || !alone) {
         free(open);
         free(list);
         free(ended);
         free(taken_ms);
+        free(left);
         free(moving);
         free(rounds);
         free(alone);
@@ -489,6 +508,7 @@ int asq__engine_open_tables(struct asq__engine *e)
     e->open_list = list;
     e->ended = ended;
     e->taken_ms = taken_ms;
+    e->left = left;
     e->partitions = n;
     return 0;
 }
@@ -512,7 +532,7 @@ static void encode_times(struct asq__engine *e, struct asq__batch *b, int64_t no
     asq__batch_set_times(stamp > 0 ? (uint64_t) stamp : 0, (uint64_t) age, &b->bytes);
 }
 
-void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b)
+bool asq__batch_stamp(struct asq__engine *e, struct asq__batch *b)
 {
     size_t before = b->bytes.len;
     b->bytes.len = b->body;
@@ -526,6 +546,7 @@ void asq__batch_stamp(struct asq__engine *e, struct asq__batch *b)
     if (rc < 0) /* without its marks the batch must not be resent */
         asq__batch_fail(e, b, b->history != ASQ__NEVER_SENT ? ASQ_EUNKNOWN : rc,
                         "out of memory when the call was to be sent again");
+    return rc == 0;
 }
 
 int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,

@@ -1,12 +1,13 @@
 /*
  * check_cluster_nodes.c: a node of a Redis Cluster is lost, and nobody takes over from it until
  * the test lets it happen: calls to agents of the other nodes go on meanwhile, and afterwards all
- * calls have taken effect once.
+ * calls have taken effect once, those that were held back for it as well.
  */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "asqueue.h"
 #include "classes.h"
@@ -256,6 +257,65 @@ START_TEST(calls_go_on_while_a_stream_takes_none_and_a_node_hangs)
 }
 END_TEST
 
+/* ---- calls that are held back ---- */
+
+/* Returns the process that has the partition of an agent; freed by the caller. */
+static char *owner_of(const asq_agent *a)
+{
+    const char *id = asq_agent_id(a);
+    uint32_t partition = asq__partition_of(id, strlen(id), PARTITIONS);
+    return sup_redis_str(sup_cluster_node(nodes, node_of(partition)),
+                         "HGET asq:{default.%d}:lease owner", (int) partition);
+}
+
+static bool has_owner(const asq_agent *a, const char *owner)
+{
+    char *is = owner_of(a);
+    bool yes = is && strcmp(is, owner) == 0;
+    free(is);
+    return yes;
+}
+
+/* A process holds back what a method calls while it cannot see its lease. Later calls of the same
+ * process leave before it, and the owner of the called agent must take it all the same. */
+START_TEST(a_call_that_was_held_back_runs_behind_later_ones)
+{
+    enum { OTHER_CALLS = 50 };
+    int victim = (home_node() + 1) % MASTERS;
+    char *begun = sup_path("begun"), *release = sup_path("release"), name[40];
+    asq_agent *other = NULL;
+    asq_result *held, *result;
+    sup_wait_until(all_are_owned());
+    asq_agent *held_back = agent_on(victim, "Relay", "held");
+    asq_agent *counter = agent_on((victim + 1) % MASTERS, "Counter", "counter");
+    char *owner = owner_of(held_back);
+    for (int i = 0; !other || !has_owner(other, owner); i++) {
+        asq_agent_free(other);
+        snprintf(name, sizeof name, "other%d", i);
+        other = agent_on((victim + 1) % MASTERS, "Relay", name);
+    }
+    ck_assert_int_eq(asq_call(held_back, "cross", &held, "[s, s, a, s, [i]]", begun, release,
+                              counter, "add", 1000),
+                     0);
+    sup_wait_until((asq_poll(h, 0), access(begun, F_OK) == 0));
+    sup_proc_signal(sup_redis_proc(sup_cluster_node(nodes, victim)), SIGSTOP);
+    sup_wait_until((asq_poll(h, 0), atomic_load(&seen->worker_away) >= PROCESSES));
+    free(sup_write_file("release", ""));
+    for (int i = 0; i < OTHER_CALLS; i++) {
+        ck_assert_int_eq(asq_call(other, "call", &result, "[a, s, [i]]", counter, "add", 1), 0);
+        take(result, i + 1);
+    }
+    sup_proc_signal(sup_redis_proc(sup_cluster_node(nodes, victim)), SIGCONT);
+    take(held, OTHER_CALLS + 1000);
+    asq_agent_free(held_back);
+    asq_agent_free(counter);
+    asq_agent_free(other);
+    free(owner);
+    free(begun);
+    free(release);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cluster_nodes");
@@ -264,6 +324,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, on_masters_begin, on_cluster_end);
     tcase_add_loop_test(t, calls_of_other_nodes_go_on_while_one_is_dead, 0, OTHERS);
     tcase_add_loop_test(t, calls_of_other_nodes_go_on_while_one_hangs, 0, OTHERS);
+    tcase_add_test(t, a_call_that_was_held_back_runs_behind_later_ones);
     suite_add_tcase(s, t);
     t = tcase_create("refusals");
     tcase_set_timeout(t, 300);
