@@ -32,6 +32,30 @@ static const char *key_of(const struct asq__query *q)
     return q->argc > at ? q->argv[at] : q->argv[0];
 }
 
+static void on_replicas(bool on_replicas, void *user)
+{
+    struct ask *a = user;
+    if (!a->q) {
+        free(a);
+        return;
+    }
+    a->done = true;
+    if (!on_replicas)
+        a->rc = ASQ_ECONN;
+}
+
+/* Waits for replicas before the reply that was read counts. Behind a lost connection another server
+ * may lack what it stands on. */
+static void wait_for_replicas(struct ask *a)
+{
+    struct asq__barrier *barrier = asq__redis_barrier(asq__remote_redis(a->h), a->q->partition);
+    if (!barrier)
+        return;
+    a->done = asq__barrier_wait(barrier, a->q->partition, false, on_replicas, a) < 0;
+    if (a->done)
+        a->rc = ASQ_ECONN;
+}
+
 static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct ask *a = user;
@@ -48,8 +72,11 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
         a->q->wrong_type = asq__reply_is_wrong_type(reply);
         a->rc = asq__fail(a->h, ASQ_EREDIS, "Redis: %s: %s%s", key_of(a->q), reply->str,
                           a->q->denied ? ASQ__DENIAL_HINT : "");
-    } else
+    } else {
         a->rc = a->q->take ? a->q->take(a->h, reply, a->q->user) : 0;
+        if (a->rc == 0 && a->q->replicate)
+            wait_for_replicas(a);
+    }
 }
 
 int asq__admin_closed(asq *h)
@@ -117,7 +144,6 @@ static int ask_once(asq *h, struct asq__query *q)
         return ASQ_ECONN;
     }
     q->sent++;
-    asq__conn_flush(conn);
     /* Ends with the reply, when the connection is given up, or at the timeout. */
     while (!a->done) {
         int64_t left = h->admin_until_ms - asq__now_ms();
@@ -125,6 +151,7 @@ static int ask_once(asq *h, struct asq__query *q)
             a->q = NULL;
             return too_late(h);
         }
+        asq__redis_flush(redis);
         asq__remote_pump(h, left < 100 ? left : 100);
         if (h->closed && !a->done) {
             a->q = NULL;
@@ -153,7 +180,9 @@ int asq__admin_ask(asq *h, struct asq__query *q)
 int asq__admin_command(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *),
                        void *user, int argc, const char *const *argv)
 {
-    struct asq__query q = { partition, take, user, argc, argv, NULL, 0, false, false };
+    struct asq__query q = {
+        .partition = partition, .take = take, .user = user, .argc = argc, .argv = argv
+    };
     return asq__admin_ask(h, &q);
 }
 
@@ -172,57 +201,6 @@ asq_value *asq__admin_text(const char *s, size_t n)
     asq_value *v = asq_value_stringn(copy, n);
     free(copy);
     return v;
-}
-
-/* ---- replicas ---- */
-
-/* A wait for replicas. A reply that comes too late for its asker frees this. */
-struct replicate {
-    asq *h; /* NULL: the asker has given up */
-    bool done, on_replicas;
-};
-
-static void on_replicas(bool on_replicas, void *user)
-{
-    struct replicate *r = user;
-    if (!r->h) {
-        free(r);
-        return;
-    }
-    r->done = true;
-    r->on_replicas = on_replicas;
-}
-
-int asq__admin_replicate(asq *h, uint32_t partition)
-{
-    struct asq__redis *redis = asq__remote_redis(h);
-    struct asq__barrier *barrier = asq__redis_barrier(redis, partition);
-    if (!barrier)
-        return 0;
-    while (asq__now_ms() < h->admin_until_ms && !h->closed) {
-        struct replicate *r = calloc(1, sizeof *r);
-        if (!r)
-            return asq__fail_memory(h);
-        r->h = h;
-        /* Behind a lost connection it was written elsewhere, and is as if it was only read. */
-        if (!asq__redis_is_up(redis) || !(barrier = asq__redis_barrier(redis, partition)) ||
-            asq__barrier_wait(barrier, partition, false, on_replicas, r) < 0) {
-            free(r);
-            asq__remote_pump(h, 50);
-            continue;
-        }
-        asq__conn_flush(asq__redis_conn(redis, partition));
-        while (!r->done && !h->closed && asq__now_ms() < h->admin_until_ms)
-            asq__remote_pump(h, 100);
-        bool have = r->on_replicas;
-        if (!r->done)
-            r->h = NULL;
-        else
-            free(r);
-        if (have)
-            return 0;
-    }
-    return h->closed ? asq__admin_closed(h) : too_late(h);
 }
 
 /* ---- ping ---- */

@@ -23,6 +23,8 @@ struct asq__query {
     int argc;
     const char *const *argv;
     const size_t *lens; /* NULL: strings */
+    bool replicate;     /* the reply counts when the replicas that the handle waits for have what it
+                         * stands on; asked again, and read again, when that cannot be told */
     unsigned sent;      /* times sent; above 1: an earlier one may have taken effect */
     bool denied;        /* Redis does not know the command, or denies it to this user */
     bool wrong_type;    /* the key has another type */
@@ -42,8 +44,6 @@ int asq__admin_ask(asq *h, struct asq__query *q);
 /* The same for a command of strings, with a query of its own. */
 int asq__admin_command(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *),
                        void *user, int argc, const char *const *argv);
-/* Waits until the replicas that the handle waits for have what Redis has of a partition. */
-int asq__admin_replicate(asq *h, uint32_t partition);
 /* Makes text for display; invalid UTF-8 gets a '?' for each byte that is not ASCII. NULL: no
  * memory. */
 asq_value *asq__admin_text(const char *s, size_t n);

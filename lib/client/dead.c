@@ -216,15 +216,11 @@ static int read_letter(asq *h, const char *id, struct letter *l)
     if (rc < 0)
         return rc;
     asq__keys_dead(asq__redis_keys(asq__remote_redis(h)), l->id.partition, key);
-    struct asq__query q = { l->id.partition,
-                            take_letter,
-                            l,
-                            4,
-                            (const char *[]){ "XRANGE", key, stream_id, stream_id },
-                            NULL,
-                            0,
-                            false,
-                            false };
+    struct asq__query q = { .partition = l->id.partition,
+                            .take = take_letter,
+                            .user = l,
+                            .argc = 4,
+                            .argv = (const char *[]){ "XRANGE", key, stream_id, stream_id } };
     rc = asq__admin_ask(h, &q);
     if (rc < 0)
         return rc;

@@ -126,10 +126,9 @@ static int settle_remote(asq *h, struct asq__settlement *s, enum asq__settled *r
                             .user = ret,
                             .argc = c.argc,
                             .argv = c.argv,
-                            .lens = c.lens };
+                            .lens = c.lens,
+                            .replicate = true };
     rc = asq__admin_ask(h, &q);
-    if (rc == 0)
-        rc = asq__admin_replicate(h, s->id.partition);
     return asq__admin_end(h, rc);
 }
 

@@ -14,7 +14,8 @@
  * flush that is not acknowledged, without which Redis does not take it: whoever has the result
  * finds all values that are ever to come. Redis takes flushes in their order alone, so one that it
  * has refused for the moment is not shut out by those behind it. What it refuses for good is
- * missing, commits wait for it no longer, and readers see that by the numbers.
+ * missing, commits wait for it no longer, and readers see that by the numbers. With wait_replicas a
+ * flush is kept, and may be sent again, until the replicas have it.
  *
  * The process may die, or lose the partition, at any point: the next owner has a higher epoch, and
  * with it a higher number for its run, and emit.lua refuses what comes from here with an old token.
@@ -28,6 +29,7 @@
 #include <string.h>
 
 #include "client/handle.h"
+#include "redis/barrier.h"
 #include "redis/cmd.h"
 #include "redis/conn.h"
 #include "redis/keys.h"
@@ -99,7 +101,7 @@ struct asq__emits {
 struct flush {
     struct asq__list node;       /* in part->emit_flushes */
     struct asq__partition *part; /* NULL: dropped, and an answer is still to come */
-    bool sent;                   /* an answer is to come */
+    bool sent;                   /* an answer is to come, or that of the replicas */
     uint64_t number;             /* grows from flush to flush of a partition */
     size_t calls;
     struct asq__list chunks;
@@ -388,6 +390,33 @@ static void give_up(struct flush *f, const redisReply *reply)
     flush_free(f);
 }
 
+static void on_replicas(bool on_replicas, void *user)
+{
+    struct flush *f = user;
+    f->sent = false;
+    if (!f->part)
+        free(f);
+    else if (on_replicas)
+        flush_free(f);
+    else
+        make_due(f->part); /* another server may lack it */
+}
+
+/* Keeps a flush that Redis has until replicas have it: a failover could leave a gap in what a run
+ * has emitted, and the run goes on. */
+static void taken(struct flush *f)
+{
+    struct asq__partition *p = f->part;
+    struct asq__barrier *barrier = asq__redis_barrier(p->w->redis, p->number);
+    if (!barrier) {
+        flush_free(f);
+        return;
+    }
+    f->sent = asq__barrier_wait(barrier, p->number, false, on_replicas, f) == 0;
+    if (!f->sent)
+        retry_later(f);
+}
+
 static void on_flushed(struct asq__conn *conn, const redisReply *reply, void *user)
 {
     struct flush *f = user;
@@ -401,7 +430,7 @@ static void on_flushed(struct asq__conn *conn, const redisReply *reply, void *us
     if (!reply)
         make_due(p); /* is sent again when Redis is back */
     else if (reply->type == REDIS_REPLY_INTEGER)
-        flush_free(f);
+        taken(f);
     else if (asq__reply_is(reply, "FENCED"))
         asq__partition_abandon(p, "what its calls emit found another token in its lease");
     else if (asq__reply_is(reply, "EARLY"))

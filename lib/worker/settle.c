@@ -3,9 +3,9 @@
  * leaves when what the agent and the run have done before is acknowledged, and is made again by a
  * further run of the call, with the same token, so that it counts once.
  *
- *     thread   wait until acknowledged ──▶ request ──▶ parks ───▶ takes the answer
- *     loop                                   │                       ▲
- *                                            ▼ promise_settle.lua ───┘
+ *     thread   wait until acknowledged ──▶ request ──▶ parks ──────────────▶ takes the answer
+ *     loop                                   │                                  ▲
+ *                                            ▼ promise_settle.lua ─▶ replicas ──┘
  *
  * A request whose connection is lost is made again, after a pause. Its partition is another one
  * than the run's, so that nothing checks the lease; a run that has lost it unseen gives the promise
@@ -21,6 +21,7 @@
 #include "client/object.h"
 #include "client/promise.h"
 #include "client/step_log.h"
+#include "redis/barrier.h"
 #include "redis/conn.h"
 #include "redis/redis.h"
 #include "redis/refusal.h"
@@ -73,6 +74,27 @@ static void end(struct request *q)
     unref(q);
 }
 
+static void on_replicas(bool on_replicas, void *user)
+{
+    struct request *q = user;
+    q->rc = on_replicas ? 0 : ASQ_ECONN;
+    end(q);
+}
+
+/* Waits for replicas, without which another settlement may come first after all. False: there are
+ * none to wait for. */
+static bool wait_for_replicas(struct request *q)
+{
+    uint32_t partition = q->s.id.partition;
+    struct asq__barrier *barrier = asq__redis_barrier(q->nested->w->redis, partition);
+    if (!barrier || q->is == ASQ__SETTLED_NONE)
+        return false;
+    if (asq__barrier_wait(barrier, partition, false, on_replicas, q) == 0)
+        return true;
+    q->rc = ASQ_ECONN;
+    return false;
+}
+
 static void on_settled(struct asq__conn *c, const redisReply *reply, void *user)
 {
     struct request *q = user;
@@ -85,6 +107,8 @@ static void on_settled(struct asq__conn *c, const redisReply *reply, void *user)
                  asq__reply_is_denial(reply) ? ASQ__DENIAL_HINT : "");
     } else {
         q->rc = asq__settle_reply(reply, &q->is);
+        if (q->rc == 0 && wait_for_replicas(q))
+            return;
     }
     end(q);
 }

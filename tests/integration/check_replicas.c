@@ -2,6 +2,7 @@
  * check_replicas.c: with --wait-replicas and asq_options.wait_replicas, nothing is told before
  * replicas of Redis have it, and a failover takes nothing back that was told.
  */
+#include "on_pair.h"
 #include "support/suite.h"
 #include "support/support.h"
 
@@ -15,68 +16,9 @@
 
 enum { SOON_MS = 200, BEFORE = 5 };
 
-/* A Redis that can be another one's replica. */
-struct server {
-    sup_redis *redis;
-    int port;
-};
-
-static struct server master, replica;
 static sup_proc *worker;
-static char *link_path; /* a symbolic link to the master's socket: what programs are given */
 static asq *h;
 static asq_agent *agent;
-
-static void start_server(struct server *s)
-{
-    s->port = sup_free_port();
-    char *port = sup_format("port %d", s->port);
-    const char *config[] = { port, "repl-diskless-sync-delay 0", NULL };
-    s->redis = sup_redis_start(config);
-    free(port);
-}
-
-static bool follows(struct server *s)
-{
-    char *info = sup_redis_str(s->redis, "INFO replication");
-    bool up = strstr(info, "master_link_status:up") != NULL;
-    free(info);
-    return up && sup_redis_int(s->redis, "EXISTS asq:{default}:meta") == 1;
-}
-
-static void follow(struct server *s, const struct server *of)
-{
-    sup_redis_do(s->redis, "REPLICAOF 127.0.0.1 %d", of->port);
-    sup_wait_until(follows(s));
-}
-
-static void lead_to(const struct server *s)
-{
-    unlink(link_path);
-    if (symlink(sup_redis_socket(s->redis), link_path) < 0)
-        sup_fail("symlink: %m");
-}
-
-/* Returns the URL by the link, of `user` or of the user that the suite runs under. */
-static char *link_url(const char *user)
-{
-    const char *query = strchr(sup_redis_url(master.redis), '?');
-    return sup_format("unix:%s%s", link_path, user ? user : query ? query : "");
-}
-
-static asq *open_handle(const char *user)
-{
-    asq_options options = ASQ_OPTIONS_INIT;
-    char err[500], *url = link_url(user);
-    asq *opened;
-    options.wait_replicas = 1;
-    options.wait_timeout_ms = 50;
-    options.close_timeout_ms = -1;
-    if (asq_open(url, &options, &opened, err, sizeof err) < 0)
-        sup_fail("%s", err);
-    free(url);
-    return opened;
-}
 
 static void start_worker(void)
 {
@@ -88,12 +30,7 @@ static void start_worker(void)
 
 static void begin(void)
 {
-    start_server(&master);
-    start_server(&replica);
-    sup_redis_do(master.redis, "HSET asq:{default}:meta format 1 partitions 4");
-    follow(&replica, &master);
-    link_path = sup_path("redis.link");
-    lead_to(&master);
+    on_pair_begin();
     h = open_handle(NULL);
     if (asq_attach(h, "a", &agent) < 0)
         sup_fail("%s", asq_errmsg(h));
@@ -107,9 +44,7 @@ static void end(void)
     if (worker)
         sup_proc_kill(worker);
     sup_proc_free(worker);
-    sup_redis_free(replica.redis);
-    sup_redis_free(master.redis);
-    free(link_path);
+    on_pair_end();
 }
 
 static void serve(void)
@@ -254,10 +189,7 @@ START_TEST(a_failover_takes_nothing_back_and_runs_what_was_lost_again)
     ck_assert_int_eq(asq_call(agent, "add", &r, "[i]", 100), 0);
     while (records() == 0)
         ck_assert_int_eq(asq_result_wait(r, SOON_MS), ASQ_ETIMEOUT);
-    sup_redis_kill(master.redis);
-    sup_proc_signal(sup_redis_proc(replica.redis), SIGCONT);
-    sup_redis_do(replica.redis, "REPLICAOF NO ONE");
-    lead_to(&replica);
+    fail_over();
     /* The new master has no replica yet: nothing is told. */
     ck_assert_int_eq(asq_result_wait(r, SOON_MS), ASQ_ETIMEOUT);
     sup_redis_restart(master.redis);
