@@ -40,7 +40,7 @@ static void on_term(int sig)
 
 struct waiting {
     unsigned op;
-    bool has_expected, want_text, by_intent;
+    bool has_expected, want_text, by_intent, tip;
     int64_t expected;
     char text[64];
 };
@@ -64,7 +64,13 @@ static void call_ended(asq_result *r, void *user)
     int64_t n = 0;
     int rc = asq_result_wait(r, 0);
 
-    if (rc == 0 && w->by_intent) {
+    if (rc == 0 && w->tip) {
+        const asq_value *tip;
+        const char *run = "";
+        if (asq_result_value(r, &tip) == 0 && asq_unpack(tip, "[I, s]", &n, &run) == 0 && n > 0)
+            history_line("r %s %" PRId64 " %s", w->text, n, run);
+        history_line("o %d.%u", self.index, w->op);
+    } else if (rc == 0 && w->by_intent) {
         history_line("b %d.%u it was to fail, and succeeded", self.index, w->op);
     } else if (rc == 0 && w->want_text) {
         if (asq_result_string(r, &text) < 0 || strcmp(text, w->text) != 0)
@@ -133,12 +139,31 @@ static void call_counter(void)
     called(rc, r, w);
 }
 
+/* Notes the last entry of a log: what was seen of a state must stay in it. */
+static void call_tip(void)
+{
+    int a = any_agent();
+    struct waiting *w = waiting_new(self.next++);
+    asq_result *r = NULL;
+    int rc;
+
+    w->tip = true;
+    snprintf(w->text, sizeof w->text, "%s", id_of(a));
+    history_line("i %d.%u append", self.index, w->op);
+    rc = asq_call(self.agents[a], "tip", &r, NULL);
+    called(rc, r, w);
+}
+
 static void call_append(void)
 {
     static const char *const methods[] = { "append", "append", "append_nonblocking",
                                            "append_and_fail" };
     uint32_t kind = rng_below(&self.rng, 16);
     const char *method = methods[kind == 0 ? 3 : kind % 3];
+    if (kind == 3) {
+        call_tip();
+        return;
+    }
     int a = any_agent(),
         ms = kind == 1 || kind == 2 ? (int) rng_below(&self.rng, 3 * LEASE_MS) / 2 : 0;
     struct waiting *w = waiting_new(self.next++);

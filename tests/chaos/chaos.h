@@ -6,6 +6,9 @@
 #ifndef ASQ_CHAOS_H
 #define ASQ_CHAOS_H
 
+#include "cluster_proxy.h"
+
+#include "support/cluster.h"
 #include "support/sentinel.h"
 #include "support/support.h"
 
@@ -20,6 +23,7 @@ enum {
     FIRST_WORKERS = 3,
     MAX_CALLERS = 20,
     PARTITIONS = 64,
+    CLUSTER_MASTERS = 3,           /* with a replica each */
     PROXY_PORTS = MAX_WORKERS + 1, /* one for each worker, one for the callers */
     QUIET_LIMIT_MS = 240000
 };
@@ -59,8 +63,9 @@ struct plan {
     int64_t seconds, round_seconds;
     uint64_t seed;
     bool workloads[WORKLOADS];
-    unsigned faults; /* bits: see faults.h */
+    uint64_t faults; /* bits: see faults.h */
     bool sentinels;  /* a master with two replicas and three Sentinels, in place of one Redis */
+    bool cluster;    /* three masters with a replica each */
     int wait_replicas;
     int rate;  /* calls a second, of each caller */
     bool keep; /* keep the files of a round with anomalies */
@@ -116,8 +121,13 @@ struct deployment {
     const struct plan *plan;
     struct rng rng;
     char *dir;
-    sup_sentinels *sentinels;   /* or NULL */
-    sup_redis *redis, *witness; /* `redis`: with Sentinels, the master when it was last settled */
+    sup_sentinels *sentinels; /* or NULL */
+    sup_cluster *cluster;     /* or NULL */
+    struct cluster_proxy cluster_proxy;
+    int slots[PARTITIONS + 1]; /* of the partitions, and of the namespace */
+    /* `redis`: with Sentinels, the master when it was last settled; in a Cluster, NULL. */
+    sup_redis *redis, *witness;
+    char *url;
     char *agent_dir;
     struct proxy_control *proxy; /* or NULL: no proxy in between */
     pid_t proxy_pid;
@@ -125,8 +135,13 @@ struct deployment {
     struct worker workers[MAX_WORKERS];
     struct caller callers[MAX_CALLERS];
     int n_callers;
-    bool calling;       /* whether callers that have ended are started again */
-    bool lossy;         /* whether Redis may lose its last second */
+    bool calling; /* whether callers that have ended are started again */
+    bool lossy;   /* whether Redis may lose its last writes */
+    /* Whether a part of the agents may lose them alone: a call without those that it made. */
+    bool parts_lossy;
+    /* What the logs of workers have reported: lost commits; claims that were lost. */
+    uint64_t reported_commits;
+    unsigned reported_claims;
     unsigned anomalies; /* processes with a wrong exit status or a crash */
 };
 
@@ -138,6 +153,10 @@ bool deployment_callers_ended(const struct deployment *d);
 void deployment_stop_workers(
     struct deployment *d); /* stops the workers; a wrong exit is an anomaly */
 void deployment_stop(struct deployment *d, bool keep);
+/* Returns the number that a command gives whose %d is a partition, which is on any node; -1: its
+ * node does not serve it now. */
+int64_t deployment_int(struct deployment *d, const char *command, int partition);
+char *deployment_str(struct deployment *d, const char *command, int partition);
 void worker_launch(struct deployment *d, int index);
 /* Lists the supervisor and its children. */
 size_t worker_pids(const struct worker *w, pid_t *pids, size_t room);
@@ -150,6 +169,8 @@ void caller_run(const char *url, const char *history, int workload, int index, u
 /* Reads the histories and the final states, and reports contradictions. */
 struct outcome {
     unsigned calls, ok, failed, unknown, reruns;
+    unsigned lost;       /* effects of calls whose callers had been told that they succeeded */
+    unsigned taken_back; /* of what callers had read of states */
 };
 void check_round(struct deployment *d, struct outcome *ret);
 

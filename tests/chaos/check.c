@@ -1,8 +1,9 @@
 /*
  * check.c: compares the outcomes that callers were told (history.c) with the final states of the
  * agents, as read-only calls return them and as they stand in Redis, and passes the logs to
- * check_witness.c. If Redis has lost its last second, acknowledged effects may be missing;
- * everything else has to be consistent.
+ * check_witness.c. If Redis has lost its last writes, acknowledged effects may be missing, which
+ * are counted; everything else has to be consistent. If each part of a Cluster has lost its own,
+ * calls may also lack those that they made, or be missing where those are.
  */
 #include "check.h"
 #include "faults.h"
@@ -162,7 +163,7 @@ static bool may_be_inconsistent(const struct op *op)
     return op->workload == BANK && op->n_effects && op->outcome == 'u' && op->code != 0;
 }
 
-static void check_op(struct deployment *d, struct op *op)
+static void check_op(struct deployment *d, struct op *op, struct outcome *ret)
 {
     const char *name = workload_names[op->workload];
     size_t seen = 0;
@@ -176,14 +177,18 @@ static void check_op(struct deployment *d, struct op *op)
         anomaly(d, "step %s: its records are gone: %s", op->id, op->text);
     if (op->workload == COUNTER || op->n_effects == 0)
         return;
-    if (op->outcome == 'o' && !d->lossy && op->workload != SEND)
-        for (size_t k = 0; k < op->n_effects; k++)
+    if (op->outcome == 'o' && op->workload != SEND && seen < op->n_effects) {
+        ret->lost += (unsigned) (op->n_effects - seen);
+        for (size_t k = 0; k < op->n_effects && !d->lossy; k++)
             if (!op->effects[k].seen)
                 anomaly(d, "%s %s: ok, but %s is not in %s", name, op->id, op->effects[k].item,
                         op->effects[k].agent);
+    }
     if (op->outcome == 'f' && op->effects[0].seen && !d->lossy)
         anomaly(d, "%s %s: failed (%d %s), but %s is in %s", name, op->id, op->code, op->text,
                 op->effects[0].item, op->effects[0].agent);
+    if (d->parts_lossy)
+        return;
     if (op->effects[0].seen && seen < op->n_effects)
         anomaly(d, "%s %s (%c): took effect, but only %zu of its %zu calls did", name, op->id,
                 op->outcome, seen, op->n_effects);
@@ -191,6 +196,25 @@ static void check_op(struct deployment *d, struct op *op)
         !may_be_inconsistent(op))
         anomaly(d, "bank %s (%c %d %s): %s got what %s did not give", op->id, op->outcome, op->code,
                 op->text ? op->text : "", op->effects[1].agent, op->effects[0].agent);
+}
+
+/* Checks that what callers have read is still there: in entries by agent and place. */
+static void check_sights(struct deployment *d, const struct history *h, const struct entries *all,
+                         struct outcome *ret)
+{
+    for (size_t i = 0; i < h->n_sights; i++) {
+        const struct sight *s = &h->sights[i];
+        struct entry key = { .place = s->n - 1 };
+        const struct entry *e;
+        snprintf(key.agent, sizeof key.agent, "%s", s->agent);
+        e = bsearch(&key, all->e, all->n, sizeof *all->e, by_place);
+        if (e && strcmp(e->run, s->run) == 0)
+            continue;
+        ret->taken_back++;
+        if (!d->lossy)
+            anomaly(d, "%s: entry %zu was seen, of run %s, and is %s now", s->agent, s->n, s->run,
+                    e ? e->run : "missing");
+    }
 }
 
 /* Checks that accepted sends are there, except sends that were reported as lost later. */
@@ -262,7 +286,7 @@ static int by_value(const void *a, const void *b)
 
 /* Checks that each successful call counts once, and has returned another number than the others. */
 static void check_counter(struct deployment *d, const struct history *h, const char *name,
-                          int64_t n)
+                          int64_t n, struct outcome *ret)
 {
     int64_t ok = 0, unknown = 0, *values = calloc(h->n + 1, sizeof *values);
 
@@ -277,6 +301,7 @@ static void check_counter(struct deployment *d, const struct history *h, const c
         else
             unknown += op->outcome == 'u';
     }
+    ret->lost += n < ok ? (unsigned) (ok - n) : 0;
     if (!d->lossy && (n < ok || n > ok + unknown))
         anomaly(d, "%s is %" PRId64 "; %" PRId64 " calls were ok, %" PRId64 " are unknown", name, n,
                 ok, unknown);
@@ -325,20 +350,20 @@ void check_round(struct deployment *d, struct outcome *ret)
     static struct history history;
     int64_t n, total = 0;
     char err[512], name[32];
-    bool inconsistent = false;
+    bool inconsistent = d->parts_lossy;
     asq *h;
 
     options.timeout_ms = 2 * sup_limit_ms();
     history_read(&history, d->dir);
     count(d, &history, ret);
-    if (asq_open(sup_redis_url(d->redis), &options, &h, err, sizeof err) < 0)
+    if (asq_open(d->url, &options, &h, err, sizeof err) < 0)
         sup_fail("asq_open: %s", err);
     for (int w = 0; w < WORKLOADS; w++)
         for (int i = 0; d->plan->workloads[w] && i < workload_agents[w]; i++) {
             agent_name(name, sizeof name, w, i);
             read_agent(d, h, name, &all, &n);
             if (w == COUNTER)
-                check_counter(d, &history, name, n);
+                check_counter(d, &history, name, n, ret);
             if (w == BANK)
                 total += n;
         }
@@ -346,7 +371,7 @@ void check_round(struct deployment *d, struct outcome *ret)
     asq_close(h);
     match(d, &history, &all);
     for (size_t i = 0; i < history.n; i++) {
-        check_op(d, &history.ops[i]);
+        check_op(d, &history.ops[i], ret);
         inconsistent |= may_be_inconsistent(&history.ops[i]);
     }
     if (total != 0 && !inconsistent)
@@ -359,6 +384,7 @@ void check_round(struct deployment *d, struct outcome *ret)
     if (!d->lossy)
         check_sends(d, &history);
     check_order(d, &all);
+    check_sights(d, &history, &all, ret);
     if (!d->lossy)
         check_epochs(d, &all);
     check_witness(d, &all, ret);

@@ -161,7 +161,7 @@ static int chaos_pay(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return leave(&run, rc);
 }
 
-enum { SETTLED_MS = 2000 };
+enum { SETTLED_MS = 2000, LOST_MS = 60000 };
 
 /* settle(promise, value): tries to resolve a promise, and returns whether it has. */
 static int chaos_settle(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
@@ -217,9 +217,13 @@ static int chaos_promised(asq_ctx *ctx, void *self, const asq_value *args, asq_v
         rc = 0;
     for (int i = 0; i < 2 && rc == 0; i++)
         rc = asq_result_bool(r[i], &won[i]);
-    if (rc == 0)
+    /* Redis may have lost what it has acknowledged. */
+    bool is_lost = rc == 0 && asq_ctx_wait(ctx, promise, LOST_MS) == ASQ_ETIMEOUT;
+    if (rc == 0 && !is_lost)
         rc = asq_result_string(promise, &value);
-    if (rc < 0)
+    if (is_lost)
+        rc = asq_fail(ctx, ASQ_EUSER(WRONG_VALUE), "the promise was settled, and is open");
+    else if (rc < 0)
         asq_fail(ctx, rc, "nested: %s", asq_errmsg(asq_ctx_handle(ctx)));
     else if (won[0] == won[1] || strcmp(value, values[won[1]]) != 0)
         rc = asq_fail(ctx, ASQ_EUSER(WRONG_VALUE), "the promise gave %s, and was settled %d times",
@@ -414,6 +418,25 @@ static int chaos_get(asq_ctx *ctx, void *self, const asq_value *args, asq_value 
     return leave(&run, 0);
 }
 
+/* tip(): returns [length, run of the last entry] of the log. */
+static int chaos_tip(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    const asq_value *log = asq_map_get(asq_ctx_state(ctx), "log");
+    size_t n = log ? asq_list_size(log) : 0;
+    const char *text = "", *space;
+    struct run run = { .reads = true };
+    int rc;
+
+    (void) self;
+    (void) args;
+    enter(&run, ctx);
+    rc = n ? asq_value_get_string(asq_list_get(log, n - 1), &text, NULL) : 0;
+    space = rc == 0 ? strrchr(text, ' ') : NULL;
+    if (rc == 0)
+        *ret = asq_pack("[I, s]", (int64_t) n, space ? space + 1 : "");
+    return leave(&run, rc);
+}
+
 static const asq_method methods[] = {
     { "add", chaos_add, NULL, 0, NULL },
     { "add_nonblocking", chaos_add, NULL, ASQ_NONBLOCKING, NULL },
@@ -429,6 +452,7 @@ static const asq_method methods[] = {
     { "transfer", chaos_transfer, NULL, 0, NULL },
     { "tree", chaos_tree, NULL, 0, NULL },
     { "audit", chaos_audit, NULL, ASQ_READONLY, NULL },
+    { "tip", chaos_tip, NULL, ASQ_READONLY, NULL },
     { "get", chaos_get, NULL, ASQ_READONLY, NULL },
     { 0 },
 };

@@ -84,11 +84,9 @@ static char *built(const char *name)
 
 static char *url_of_port(const struct deployment *d, int port)
 {
-    if (d->sentinels)
-        return sup_format("%s", sup_sentinels_url(d->sentinels));
     if (d->proxy)
         return sup_format("unix:%s/port%d.sock", d->dir, port);
-    return sup_format("%s", sup_redis_url(d->redis));
+    return sup_format("%s", d->url);
 }
 
 /* Finds the real program behind Libtool's shell script, because faults must not hit the script's
@@ -159,6 +157,19 @@ size_t worker_pids(const struct worker *w, pid_t *pids, size_t room)
     return 1 + remains_descendants(pids[0], pids + 1, room - 1);
 }
 
+/* Counts what a worker has reported as lost. */
+static void read_reports(struct deployment *d, const char *log)
+{
+    static const char commits[] = " acknowledged commits of ";
+    for (const char *at = log; (at = strstr(at, commits)); at += sizeof commits - 1) {
+        const char *digit = at;
+        while (digit > log && digit[-1] >= '0' && digit[-1] <= '9')
+            digit--;
+        d->reported_commits += strtoull(digit, NULL, 10);
+    }
+    d->reported_claims += (unsigned) sup_count(log, "to before this claim");
+}
+
 /* Looks for crashes that the library or a sanitizer has reported. */
 static void look_at_log(struct deployment *d, struct worker *w)
 {
@@ -171,6 +182,7 @@ static void look_at_log(struct deployment *d, struct worker *w)
         if (at)
             anomaly(d, "worker %s: its log has: %.*s", w->id, 300, at);
     }
+    read_reports(d, log);
     free(log);
 }
 
@@ -298,7 +310,7 @@ static void create_agents(struct deployment *d)
 
     options.partitions = PARTITIONS; /* the first client makes the namespace */
     options.wait_replicas = (uint32_t) d->plan->wait_replicas;
-    if (asq_open(sup_redis_url(d->redis), &options, &h, err, sizeof err) < 0)
+    if (asq_open(d->url, &options, &h, err, sizeof err) < 0)
         sup_fail("asq_open: %s", err);
     for (int w = 0; w < WORKLOADS; w++)
         for (int i = 0; d->plan->workloads[w] && i < workload_agents[w]; i++) {
@@ -331,6 +343,73 @@ static void clock_start(struct deployment *d)
     free(path);
 }
 
+static void cluster_start(struct deployment *d, const char *const *durable)
+{
+    static const char *lines[16];
+    struct sup_cluster_config config = { .lines = lines, .ports = d->cluster_proxy.ports };
+    size_t n = 0;
+
+    while (durable[n]) {
+        lines[n] = durable[n];
+        n++;
+    }
+    /* A replica that goes over to another master would be one of two, of which WAIT waits for
+     * one, and the other one may take over. */
+    lines[n++] = "cluster-allow-replica-migration no";
+    lines[n] = NULL;
+    cluster_proxy_start(&d->cluster_proxy);
+    d->cluster = sup_cluster_start_with(CLUSTER_MASTERS, CLUSTER_MASTERS, &config);
+    d->url = sup_format("redis+cluster://127.0.0.1:%d", sup_cluster_port(d->cluster, 0));
+    for (int i = 1; i < 2 * CLUSTER_MASTERS; i++) { /* any may be away when a process starts */
+        char *url = sup_format("%s,127.0.0.1:%d", d->url, sup_cluster_port(d->cluster, i));
+        free(d->url);
+        d->url = url;
+    }
+    sup_redis *node = sup_cluster_node(d->cluster, 0);
+    for (int p = 0; p < PARTITIONS; p++)
+        d->slots[p] = (int) sup_redis_int(node, "CLUSTER KEYSLOT asq:{default.%d}:jobs", p);
+    d->slots[PARTITIONS] = (int) sup_redis_int(node, "CLUSTER KEYSLOT asq:{default}:meta");
+}
+
+static redisReply *reply_of_partition(struct deployment *d, const char *command, int partition)
+{
+    static int owners[PARTITIONS]; /* as far as known, from 1 */
+    int *owner = &owners[partition];
+
+    if (!d->cluster)
+        return sup_redis_reply(d->redis, command, partition);
+    if (*owner == 0 || *owner > sup_cluster_size(d->cluster))
+        *owner = 1 + sup_cluster_owner(d->cluster, 0, d->slots[partition]);
+    if (*owner == 0)
+        return NULL;
+    redisReply *reply =
+        sup_redis_reply(sup_cluster_node(d->cluster, *owner - 1), command, partition);
+    if (reply->type == REDIS_REPLY_ERROR) {
+        *owner = 0;
+        freeReplyObject(reply);
+        reply = NULL;
+    }
+    return reply;
+}
+
+int64_t deployment_int(struct deployment *d, const char *command, int partition)
+{
+    redisReply *reply = reply_of_partition(d, command, partition);
+    int64_t n = reply && reply->type == REDIS_REPLY_INTEGER ? reply->integer : -1;
+
+    freeReplyObject(reply);
+    return n;
+}
+
+char *deployment_str(struct deployment *d, const char *command, int partition)
+{
+    redisReply *reply = reply_of_partition(d, command, partition);
+    char *text = sup_format("%s", reply && reply->str ? reply->str : "none");
+
+    freeReplyObject(reply);
+    return text;
+}
+
 void deployment_start(struct deployment *d, const struct plan *plan, uint64_t seed, int round)
 {
     static const char *const durable[] = { "appendonly yes",
@@ -346,7 +425,8 @@ void deployment_start(struct deployment *d, const struct plan *plan, uint64_t se
 
     *d = (struct deployment){ .plan = plan, .rng = { seed }, .calling = true };
     /* Sentinel may choose any replica, so all of them must have what was told. */
-    d->lossy = faults_include(plan->faults, "redis-lose") ||
+    d->parts_lossy = plan->cluster && plan->wait_replicas < 1;
+    d->lossy = faults_include(plan->faults, "redis-lose") || d->parts_lossy ||
                (plan->sentinels && plan->wait_replicas < SUP_SENTINEL_SERVERS - 1);
     d->dir = sup_format("%s/round%d", sup_dir(), round);
     if (mkdir(d->dir, 0700) < 0)
@@ -357,8 +437,12 @@ void deployment_start(struct deployment *d, const struct plan *plan, uint64_t se
         const struct sup_sentinels_config config = { .server = durable };
         d->sentinels = sup_sentinels_start(&config);
         d->redis = sup_sentinels_server(d->sentinels, 0);
+        d->url = sup_format("%s", sup_sentinels_url(d->sentinels));
+    } else if (plan->cluster) {
+        cluster_start(d, durable);
     } else {
         d->redis = sup_redis_start(d->lossy ? fleeting : durable);
+        d->url = sup_format("%s", sup_redis_url(d->redis));
     }
     d->witness = sup_redis_start(NULL);
     setenv("CHAOS_WITNESS", sup_redis_socket(d->witness), 1);
@@ -445,14 +529,21 @@ void deployment_stop(struct deployment *d, bool keep)
     }
     for (int i = 0; d->sentinels && i < SUP_SENTINEL_SERVERS; i++)
         remove_dir(sup_redis_dir(sup_sentinels_server(d->sentinels, i)));
-    if (!d->sentinels)
+    for (int i = 0; d->cluster && i < sup_cluster_size(d->cluster); i++)
+        remove_dir(sup_redis_dir(sup_cluster_node(d->cluster, i)));
+    if (!d->sentinels && !d->cluster)
         remove_dir(sup_redis_dir(d->redis));
     remove_dir(sup_redis_dir(d->witness));
     remove_dir(d->dir);
-    if (d->sentinels)
+    if (d->cluster) {
+        sup_cluster_free(d->cluster);
+        cluster_proxy_stop(&d->cluster_proxy);
+    } else if (d->sentinels) {
         sup_sentinels_free(d->sentinels);
-    else
+    } else {
         sup_redis_free(d->redis);
+    }
+    free(d->url);
     sup_redis_free(d->witness);
     if (d->proxy)
         munmap(d->proxy, sizeof *d->proxy);

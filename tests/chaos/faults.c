@@ -3,6 +3,7 @@
  * wait for nothing but a starting Redis.
  */
 #include "faults.h"
+#include "cluster_faults.h"
 #include "sentinel_faults.h"
 
 #include <dirent.h>
@@ -263,9 +264,13 @@ static bool redis_pause(struct deployment *d)
 
 static bool redis_says(struct deployment *d, const char *command)
 {
-    if (now.redis_down || now.redis_paused || sentinel_faults_last())
+    if (now.redis_down || now.redis_paused || sentinel_faults_last() || cluster_faults_last())
         return false;
-    sup_redis_do(d->redis, command, NULL);
+    sup_redis *to = d->redis;
+    if (d->cluster)
+        to = sup_cluster_node(d->cluster,
+                              (int) rng_below(&d->rng, (uint32_t) sup_cluster_size(d->cluster)));
+    sup_redis_do(to, command, NULL);
     return true;
 }
 
@@ -407,22 +412,23 @@ static const struct fault {
     enum {
         ONE = 1,
         SENTINELS = 2,
-        BOTH = ONE | SENTINELS
+        CLUSTER = 4,
+        ANY = ONE | SENTINELS | CLUSTER
     } where; /* deployments that can have it */
 } faults[] = {
-    { "kill-worker", kill_worker, false, BOTH },
-    { "kill-process", kill_process, false, BOTH },
-    { "kill-supervisor", kill_supervisor, false, BOTH },
-    { "pause-worker", pause_worker, false, BOTH },
-    { "pause-process", pause_process, false, BOTH },
-    { "pause-supervisor", pause_supervisor, false, BOTH },
-    { "join", join, false, BOTH },
-    { "leave", leave, false, BOTH },
-    { "caller-kill", kill_caller, false, BOTH },
+    { "kill-worker", kill_worker, false, ANY },
+    { "kill-process", kill_process, false, ANY },
+    { "kill-supervisor", kill_supervisor, false, ANY },
+    { "pause-worker", pause_worker, false, ANY },
+    { "pause-process", pause_process, false, ANY },
+    { "pause-supervisor", pause_supervisor, false, ANY },
+    { "join", join, false, ANY },
+    { "leave", leave, false, ANY },
+    { "caller-kill", kill_caller, false, ANY },
     { "redis-kill", redis_kill, false, ONE },
     { "redis-pause", redis_pause, false, ONE },
-    { "cut", cut_connections, false, BOTH },
-    { "script-flush", script_flush, false, BOTH },
+    { "cut", cut_connections, false, ANY },
+    { "script-flush", script_flush, false, ANY },
     { "memory", memory, false, ONE },
     { "readonly", readonly, false, ONE },
     { "proxy-drop", proxy_drop, false, ONE },
@@ -430,7 +436,7 @@ static const struct fault {
     { "proxy-late", proxy_late, false, ONE },
     { "proxy-up", proxy_up, false, ONE },
     { "proxy-down", proxy_down, false, ONE },
-    { "clock", clock_jump, false, BOTH },
+    { "clock", clock_jump, false, ANY },
     { "redis-lose", redis_lose, true, ONE },
     { "master-kill", master_kill, false, SENTINELS },
     { "master-pause", master_pause, false, SENTINELS },
@@ -439,23 +445,40 @@ static const struct fault {
     { "replica-kill", replica_kill, false, SENTINELS },
     { "replica-pause", replica_pause, false, SENTINELS },
     { "sentinel-kill", sentinel_kill, false, SENTINELS },
+    { "master-kill", cluster_master_kill, false, CLUSTER },
+    { "master-pause", cluster_master_pause, false, CLUSTER },
+    { "master-lag", cluster_master_lag, false, CLUSTER },
+    { "failover", cluster_failover, false, CLUSTER },
+    { "failover-force", cluster_failover_force, false, CLUSTER },
+    { "failover-takeover", cluster_failover_takeover, false, CLUSTER },
+    { "replica-kill", cluster_replica_kill, false, CLUSTER },
+    { "replica-pause", cluster_replica_pause, false, CLUSTER },
+    { "slots-move", slots_move, false, CLUSTER },
+    { "node-add", node_add, false, CLUSTER },
+    { "bus-cut", bus_cut, false, CLUSTER },
+    { "replication-delay", replication_delay, false, CLUSTER },
 };
 enum { N_FAULTS = sizeof faults / sizeof *faults, LOSING_ROUND = 4 };
-#define LOSES_AT_TIMES (1u << 31)
+#define LOSES_AT_TIMES (UINT64_C(1) << 63)
 
-unsigned faults_parse(const char *names)
+static uint64_t bit(int i)
 {
-    unsigned bits = 0;
+    return UINT64_C(1) << i;
+}
+
+uint64_t faults_parse(const char *names)
+{
+    uint64_t bits = 0;
 
     while (*names) {
         size_t n = strcspn(names, ",");
-        unsigned found = 0;
+        uint64_t found = 0;
         for (int i = 0; i < N_FAULTS; i++)
             if (strncmp(names, faults[i].name, n) == 0)
-                found |= 1u << i;
+                found |= bit(i);
         if (n == 3 && strncmp(names, "all", 3) == 0)
             for (int i = 0; i < N_FAULTS; i++)
-                found |= faults[i].loses ? LOSES_AT_TIMES : 1u << i;
+                found |= faults[i].loses ? LOSES_AT_TIMES : bit(i);
         if (!found || n == 0)
             return 0;
         bits |= found;
@@ -464,26 +487,33 @@ unsigned faults_parse(const char *names)
     return bits;
 }
 
-unsigned faults_of_round(unsigned mask, int round, bool sentinels)
+uint64_t faults_of_round(const struct plan *plan, int round)
 {
+    uint64_t mask = plan->faults;
+
     for (int i = 0; i < N_FAULTS; i++) {
         if (mask & LOSES_AT_TIMES && round % LOSING_ROUND == LOSING_ROUND - 1 && faults[i].loses)
-            mask |= 1u << i;
-        if (!(faults[i].where & (sentinels ? SENTINELS : ONE)))
-            mask &= ~(1u << i);
+            mask |= bit(i);
+        if (!(faults[i].where & (plan->cluster ? CLUSTER : plan->sentinels ? SENTINELS : ONE)))
+            mask &= ~bit(i);
     }
     return mask & ~LOSES_AT_TIMES;
 }
 
-bool faults_include(unsigned mask, const char *names)
+bool faults_include(uint64_t mask, const char *names)
 {
     return (mask & faults_parse(names)) != 0;
 }
 
 void faults_print_names(void)
 {
-    for (int i = 0; i < N_FAULTS; i++)
-        printf(" %s", faults[i].name);
+    for (int i = 0; i < N_FAULTS; i++) {
+        int k = 0;
+        while (strcmp(faults[k].name, faults[i].name) != 0)
+            k++;
+        if (k == i) /* a Cluster has some of the same names */
+            printf(" %s", faults[i].name);
+    }
 }
 
 unsigned faults_total(void)
@@ -506,6 +536,7 @@ void faults_begin(struct deployment *d)
 {
     memset(&now, 0, sizeof now);
     sentinel_faults_begin();
+    cluster_faults_begin(d);
     now.next_ms = sup_now_ms() + faults_between(d, 300, 1300);
 }
 
@@ -527,7 +558,7 @@ void faults_tick(struct deployment *d)
 {
     int64_t t = sup_now_ms();
 
-    if (d->lossy && !d->sentinels && !now.redis_down)
+    if (d->lossy && d->redis && !d->sentinels && !now.redis_down)
         note_aof_size(d);
     heal_due(d, t);
     if (t < now.next_ms || d->plan->faults == 0)
@@ -535,7 +566,7 @@ void faults_tick(struct deployment *d)
     now.next_ms = t + faults_between(d, 200, 1200);
     for (int tries = 0; tries < 20; tries++) {
         int i = (int) rng_below(&d->rng, N_FAULTS);
-        if (!(d->plan->faults & 1u << i))
+        if (!(d->plan->faults & bit(i)))
             continue;
         if (faults[i].start(d)) {
             counts[i]++;
@@ -552,7 +583,8 @@ void faults_heal(struct deployment *d)
         /* Redis comes first, because the others need it. */
         for (size_t i = 0; i < now.n_heals; i++)
             if (now.heals[i].fn == redis_back || now.heals[i].fn == redis_resume ||
-                sentinel_faults_heals_server(now.heals[i].fn))
+                sentinel_faults_heals_server(now.heals[i].fn) ||
+                cluster_faults_heals_server(now.heals[i].fn))
                 now.heals[i].due_ms = 0;
         heal_due(d, 0);
         heal_due(d, INT64_MAX);

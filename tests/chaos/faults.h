@@ -7,15 +7,15 @@
 
 #include "chaos.h"
 
-enum { MAX_FAULTS = 32 };
+enum { MAX_FAULTS = 60 };
 
 /* faults_parse returns the bits for a name, a prefix ("proxy-", "kill"), or a list of names with
  * commas; 0: unknown name. "all" is every fault; faults that make Redis lose data, and so weaken
  * the checks, occur in some rounds only. */
-unsigned faults_parse(const char *names);
-/* Returns the faults of this round that a deployment, with Sentinels or without, can have. */
-unsigned faults_of_round(unsigned faults, int round, bool sentinels);
-bool faults_include(unsigned faults, const char *names);
+uint64_t faults_parse(const char *names);
+/* Returns the faults of this round that the plan's deployment can have. */
+uint64_t faults_of_round(const struct plan *plan, int round);
+bool faults_include(uint64_t faults, const char *names);
 void faults_print_names(void);
 
 void faults_begin(struct deployment *d);

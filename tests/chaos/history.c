@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -106,6 +107,17 @@ static void ended(struct history *h, size_t first, char what, char *rest)
     op->text = copy(word ? word : "");
 }
 
+static void seen(struct history *h, const char *line)
+{
+    struct sight *s;
+
+    h->sights = grown(h->sights, h->n_sights, sizeof *h->sights);
+    s = &h->sights[h->n_sights++];
+    memset(s, 0, sizeof *s);
+    if (sscanf(line, "%31s %zu %39s", s->agent, &s->n, s->run) != 3)
+        sup_fail("history: what is %s?", line);
+}
+
 static void read_file(struct history *h, const char *path, int caller)
 {
     char *text = sup_read_file(path), *line = text, *end;
@@ -117,6 +129,8 @@ static void read_file(struct history *h, const char *path, int caller)
             h->callers[caller].told += (unsigned) strtoul(line + 2, NULL, 10);
         else if (line[0] == 'e')
             h->callers[caller].ended = true;
+        else if (line[0] == 'r')
+            seen(h, line + 2);
         else if (line[0] == 'i')
             invoked(h, line + 2, caller);
         else
@@ -159,5 +173,6 @@ void history_free(struct history *h)
         free(op->id);
         free(op->text);
     }
+    free(h->sights);
     free(h->ops);
 }

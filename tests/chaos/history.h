@@ -7,6 +7,7 @@
  *     f OP CODE TEXT                            failed: nothing of the call itself took effect
  *     u OP CODE TEXT                            unknown
  *     b OP TEXT                                 a wrong answer
+ *     r AGENT N RUN                             a read: the log had N entries, the last one of RUN
  *     t N                                       N sends were refused, among them earlier ones
  *     e                                         the caller has ended, and knows all outcomes
  *
@@ -46,9 +47,17 @@ struct op {
     size_t n_effects;
 };
 
+/* The last entry of a log, as a caller has read it. */
+struct sight {
+    char agent[32], run[40];
+    size_t n; /* its number in the log, from 1 */
+};
+
 struct history {
     struct op *ops; /* by caller, in the order of the calls */
     size_t n;
+    struct sight *sights;
+    size_t n_sights;
     struct {
         unsigned told; /* number of refused sends */
         bool ended;

@@ -17,7 +17,7 @@ static void usage(FILE *f)
 {
     fprintf(f, "usage: run [--seconds S] [--seed N] [--workload W[,W]] [--fault F[,F]] [--rate N]\n"
                "           [--round N] [--round-seconds S] [--until-anomaly] [--keep] [--verbose]\n"
-               "           [--sentinels [--wait-replicas N]]\n"
+               "           [--sentinels|--cluster [--wait-replicas N]]\n"
                "workloads: all");
     for (int w = 0; w < WORKLOADS; w++)
         fprintf(f, " %s", workload_names[w]);
@@ -56,8 +56,8 @@ static bool is_quiet(struct deployment *d, int64_t limit_ms)
         left = 0;
         for (int p = 0; p < PARTITIONS; p++) {
             /* A timer that fires goes from the one to the other. */
-            left += sup_redis_int(d->redis, "ZCARD asq:{default.%d}:timers", p);
-            left += sup_redis_int(d->redis, "XLEN asq:{default.%d}:jobs", p);
+            left += deployment_int(d, "ZCARD asq:{default.%d}:timers", p) != 0;
+            left += deployment_int(d, "XLEN asq:{default.%d}:jobs", p) != 0;
         }
         if (left == 0 && deployment_callers_ended(d))
             return true;
@@ -68,18 +68,29 @@ static bool is_quiet(struct deployment *d, int64_t limit_ms)
             anomaly(d, "not quiet: a caller (%s) still waits",
                     workload_names[d->callers[i].workload]);
     for (int p = 0; p < PARTITIONS; p++) {
-        int64_t n = sup_redis_int(d->redis, "XLEN asq:{default.%d}:jobs", p);
-        char *owner = sup_redis_str(d->redis, "HGET asq:{default.%d}:lease owner", p);
-        int64_t timers = sup_redis_int(d->redis, "ZCARD asq:{default.%d}:timers", p);
+        int64_t n = deployment_int(d, "XLEN asq:{default.%d}:jobs", p);
+        char *owner = deployment_str(d, "HGET asq:{default.%d}:lease owner", p);
+        int64_t timers = deployment_int(d, "ZCARD asq:{default.%d}:timers", p);
         if (timers > 0)
             anomaly(d, "not quiet: %lld timers in partition %d, owner %s", (long long) timers, p,
-                    owner ? owner : "none");
-        if (n > 0)
+                    owner);
+        if (n != 0)
             anomaly(d, "not quiet: %lld batches in partition %d, owner %s", (long long) n, p,
-                    owner ? owner : "none");
+                    owner);
         free(owner);
     }
     return false;
+}
+
+/* Checks that what was told and lost was reported. It can be only by who has acknowledged it, if
+ * that lives on, and has the partition still. */
+static void check_reports(struct deployment *d, const struct outcome *o)
+{
+    bool all_live = !faults_include(d->plan->faults, "kill-,pause-,join,leave");
+
+    if (all_live && d->reported_claims == 0 && o->lost > d->reported_commits)
+        anomaly(d, "%u effects that were told are lost, and workers report %llu commits as gone",
+                o->lost, (unsigned long long) d->reported_commits);
 }
 
 static unsigned run_round(const struct plan *of_run, int round, int64_t seconds,
@@ -92,7 +103,7 @@ static unsigned run_round(const struct plan *of_run, int round, int64_t seconds,
     unsigned before = faults_total();
     bool quiet;
 
-    plan.faults = faults_of_round(plan.faults, round, plan.sentinels);
+    plan.faults = faults_of_round(&plan, round);
     deployment_start(&d, &plan, rng_mix(plan.seed, (uint64_t) round), round);
     end_ms = sup_now_ms() + seconds * 1000;
     faults_begin(&d);
@@ -110,17 +121,24 @@ static unsigned run_round(const struct plan *of_run, int round, int64_t seconds,
         check_round(&d, &o);
     if (quiet)
         deployment_stop_workers(&d);
+    if (quiet && d.lossy)
+        check_reports(&d, &o);
     printf(
         "round %d: %.1f s, %u calls, %u ok, %u failed, %u unknown, %u runs thrown away, %u faults, "
-        "quiet after %.1f s, %u anomalies\n",
+        "quiet after %.1f s, ",
         round, (double) (sup_now_ms() - start_ms) / 1000, o.calls, o.ok, o.failed, o.unknown,
-        o.reruns, faults_total() - before, (double) healed_ms / 1000, d.anomalies);
+        o.reruns, faults_total() - before, (double) healed_ms / 1000);
+    if (d.lossy)
+        printf("%u effects told and lost, %u reads taken back, %llu commits reported, ", o.lost,
+               o.taken_back, (unsigned long long) d.reported_commits);
+    printf("%u anomalies\n", d.anomalies);
     fflush(stdout);
     sum->calls += o.calls;
     sum->ok += o.ok;
     sum->failed += o.failed;
     sum->unknown += o.unknown;
     sum->reruns += o.reruns;
+    sum->lost += o.lost;
     deployment_stop(&d, d.anomalies && plan.keep);
     return d.anomalies;
 }
@@ -144,10 +162,11 @@ int main(int argc, char **argv)
                                              { "keep", no_argument, NULL, 'k' },
                                              { "verbose", no_argument, NULL, 'v' },
                                              { "sentinels", no_argument, NULL, 'S' },
+                                             { "cluster", no_argument, NULL, 'C' },
                                              { "wait-replicas", required_argument, NULL, 'R' },
                                              { "help", no_argument, NULL, 'h' },
                                              { 0 } };
-    struct plan plan = { .seconds = 60, .round_seconds = 20, .rate = 30 };
+    struct plan plan = { .seconds = 60, .rate = 30 };
     struct outcome sum = { 0 };
     unsigned anomalies = 0;
     bool until_anomaly = false;
@@ -170,6 +189,7 @@ int main(int argc, char **argv)
         case 'k': plan.keep = true; break;
         case 'v': plan.verbose = true; break;
         case 'S': plan.sentinels = true; break;
+        case 'C': plan.cluster = true; break;
         case 'R': plan.wait_replicas = atoi(optarg); break;
         case 'h': usage(stdout); return 0;
         case 'w':
@@ -186,13 +206,18 @@ int main(int argc, char **argv)
         default: usage(stderr); return 2;
         }
     }
+    if (!plan.round_seconds)
+        plan.round_seconds = plan.cluster ? 40 : 20; /* faults of a Cluster last longer */
     if (optind < argc || plan.rate < 1 || plan.rate > 1000 || plan.round_seconds < 1 ||
-        plan.wait_replicas < 0 || (plan.wait_replicas && !plan.sentinels)) {
+        plan.wait_replicas < 0 || (plan.sentinels && plan.cluster) ||
+        (plan.wait_replicas && !plan.sentinels && !plan.cluster)) {
         usage(stderr);
         return 2;
     }
     if (!sup_redis_available())
         return sup_skip("no redis-server");
+    if (plan.cluster && !sup_cluster_available())
+        return sup_skip("no redis-server with a Cluster of sharded channels");
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, SIG_IGN);
     printf("seed %llu\n", (unsigned long long) plan.seed);
@@ -208,7 +233,7 @@ int main(int argc, char **argv)
         (unsigned long long) plan.seed, (long long) (sup_now_ms() - start_ms) / 1000, round,
         sum.calls, sum.ok, sum.failed, sum.unknown, sum.reruns, faults_total());
     faults_print_counts();
-    printf(" anomalies=%u\n", anomalies);
+    printf(" lost=%u anomalies=%u\n", sum.lost, anomalies);
     if (sum.ok * 2 < sum.calls || sum.calls == 0) {
         printf("too little succeeded\n");
         return 1;
