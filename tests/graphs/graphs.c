@@ -7,12 +7,15 @@
 #include "graphs/node.h"
 #include "graphs/play.h"
 #include "graphs/workers.h"
+#include "support/cluster.h"
+#include "support/sentinel.h"
 #include "support/support.h"
 
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { CLUSTER_MASTERS = 3 };
 enum { HANG_MS = 240000, MAX_AT_ONCE = 1024, DURABLE_PERCENT = 50 };
 
 struct options {
@@ -20,7 +23,7 @@ struct options {
     int depth, at_once, durable;
     size_t workers;
     enum graph_shape shape;
-    bool verbose, kill, keep_going;
+    bool verbose, kill, keep_going, cluster, sentinels;
 };
 
 /* One graph under way. */
@@ -33,7 +36,7 @@ struct job {
 static const char usage[] =
     "usage: graphs [--seed N] [--graphs N] [--depth D] [--shape sequential|ordered|wild]\n"
     "              [--workers K] [--at-once N] [--kill] [--keep-going] [--verbose]\n"
-    "              [--again N] [--durable PERCENT]\n";
+    "              [--again N] [--durable PERCENT] [--cluster|--sentinels]\n";
 
 static void give_up(const char *what)
 {
@@ -60,7 +63,8 @@ static struct options parse(int argc, char **argv)
         { "workers", required_argument, NULL, 'w' }, { "at-once", required_argument, NULL, 'a' },
         { "kill", no_argument, NULL, 'k' },          { "keep-going", no_argument, NULL, 'g' },
         { "verbose", no_argument, NULL, 'v' },       { "again", required_argument, NULL, 'r' },
-        { "durable", required_argument, NULL, 'u' }, { NULL, 0, NULL, 0 }
+        { "durable", required_argument, NULL, 'u' }, { "cluster", no_argument, NULL, 'c' },
+        { "sentinels", no_argument, NULL, 'e' },     { NULL, 0, NULL, 0 }
     };
     struct options o = { .seed = 1,
                          .graphs = 150,
@@ -86,10 +90,12 @@ static struct options parse(int argc, char **argv)
         case 'r': o.again = number(optarg, 1, UINT64_MAX); break;
         case 'u': o.durable = (int) number(optarg, 0, 100); break;
         case 'v': o.verbose = true; break;
+        case 'c': o.cluster = true; break;
+        case 'e': o.sentinels = true; break;
         default: fputs(usage, stderr); exit(2);
         }
     }
-    if (optind < argc) {
+    if (optind < argc || (o.cluster && o.sentinels)) {
         fputs(usage, stderr);
         exit(2);
     }
@@ -147,6 +153,8 @@ static void report(const struct options *o, const struct job *j, const char *wha
     }
     printf("# again: graphs --seed %llu --graphs 1%s", (unsigned long long) j->graph.seed,
            o->kill ? " --kill" : "");
+    if (o->cluster || o->sentinels)
+        printf(o->cluster ? " --cluster" : " --sentinels");
     if (o->depth)
         printf(" --depth %d", o->depth);
     if (o->durable != DURABLE_PERCENT)
@@ -193,7 +201,10 @@ static int64_t hang_ms(const struct options *o)
 struct run {
     struct options o;
     asq *h;
-    sup_redis *redis;
+    sup_redis *redis; /* the keys of the namespace are there */
+    sup_cluster *cluster;
+    sup_sentinels *sentinels;
+    char *url;
     struct workers *workers;
     struct job *jobs;
     int busy; /* jobs that do not rest */
@@ -286,19 +297,45 @@ static void run_all(struct run *r)
     }
 }
 
+static void start_servers(struct run *r)
+{
+    if (r->o.cluster) {
+        r->cluster = sup_cluster_start(CLUSTER_MASTERS, CLUSTER_MASTERS);
+        r->url = sup_cluster_url(r->cluster, 0);
+        r->redis = sup_cluster_node_of(r->cluster, "asq:{default}:meta");
+    } else if (r->o.sentinels) {
+        r->sentinels = sup_sentinels_start(NULL);
+        r->url = sup_format("%s", sup_sentinels_url(r->sentinels));
+        r->redis = sup_sentinels_server(r->sentinels, sup_sentinels_master(r->sentinels));
+    } else {
+        r->redis = sup_redis_start(NULL);
+        r->url = sup_format("%s", sup_redis_url(r->redis));
+    }
+}
+
+static void stop_servers(struct run *r)
+{
+    sup_cluster_free(r->cluster);
+    sup_sentinels_free(r->sentinels);
+    if (!r->cluster && !r->sentinels)
+        sup_redis_free(r->redis);
+    free(r->url);
+}
+
 int main(int argc, char **argv)
 {
     struct run r = { .o = parse(argc, argv) };
-    sup_redis *redis;
     int64_t begun_ms;
 
     if (!sup_redis_available())
         return sup_skip("no redis-server");
+    if (r.o.cluster && !sup_cluster_available())
+        return sup_skip("no redis-server with a Cluster of sharded channels");
     setvbuf(stdout, NULL, _IOLBF, 0);
-    redis = r.redis = sup_redis_start(NULL);
+    start_servers(&r);
     r.dice.state = r.o.seed;
-    r.workers = workers_start(sup_redis_url(redis), r.o.workers, r.o.kill, dice_next(&r.dice));
-    r.h = open_handle(sup_redis_url(redis));
+    r.workers = workers_start(r.url, r.o.workers, r.o.kill, dice_next(&r.dice));
+    r.h = open_handle(r.url);
     begun_ms = sup_now_ms();
     run_all(&r);
     printf(
@@ -314,6 +351,6 @@ int main(int argc, char **argv)
         puts("# FAILED: a worker did not end in order");
         r.figures.mismatches++;
     }
-    sup_redis_free(redis);
+    stop_servers(&r);
     return r.figures.mismatches ? 1 : 0;
 }
