@@ -122,6 +122,9 @@ struct graph {
     bool ends_early; /* whether there are tight deadlines or cancels */
     int nagents, nnodes;
     char prefix[32]; /* begins its agents' ids */
+    /* Nothing is called before all agents are there: in a Cluster, a method of one may call another
+     * one before its creation has arrived. */
+    bool waits_for_agents;
     struct node nodes[GRAPH_NODES];
 };
 

@@ -179,6 +179,7 @@ static bool begin(const struct options *o, struct job *j, uint64_t index, asq *h
     graph_make(&j->graph, o->seed + index / o->again, o->depth, o->shape, o->durable);
     snprintf(j->graph.prefix, sizeof j->graph.prefix, "g%llx-%llx",
              (unsigned long long) j->graph.seed, (unsigned long long) (index % o->again));
+    j->graph.waits_for_agents = o->cluster;
     if (o->verbose)
         graph_print(&j->graph, stdout);
     local = play_locally(&j->graph, &local_h, &state);

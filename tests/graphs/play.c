@@ -157,6 +157,8 @@ static int create_agents(struct play *p)
 
     for (int i = 0; i < p->g->nagents && rc == 0; i++)
         rc = asq_create(p->h, NODE_CLASS, graph_agent_id(p->g, i, id), &p->agents[i], NULL);
+    for (int i = 0; i < p->g->nagents && rc == 0 && p->g->waits_for_agents; i++)
+        rc = asq_ready(p->agents[i], sup_limit_ms());
     return rc;
 }
 
