@@ -6,8 +6,9 @@
  * reads what has changed of the workers (peer_refresh.h), then the leases that matter
  * (lease_refresh.h), and decides. A worker is dead when its heartbeat has not moved for a lease
  * time by the monotonic clock of this process, whose own heartbeat was acknowledged all that time.
- * A worker whose hash is gone is dead at once, unless Redis was away, when hashes expire: then it
- * has a lease time to come back. No wall clock takes part.
+ * A worker whose hash is gone, or that is not listed any more, is dead at once, unless Redis was
+ * away, when hashes expire, or has lost what it had: then it has a lease time to come back. No wall
+ * clock takes part.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,8 +85,8 @@ static int64_t overdue_ms(const struct asq__members *m, const struct asq__peer *
     return (p->moved_ms > resumed ? p->moved_ms : resumed) + m->w->config.lease_time_ms;
 }
 
-/* Returns when a worker without a hash counts as dead. While Redis took no heartbeats, hashes of
- * live workers may have expired. */
+/* Returns when a worker without a hash, or that is not listed, counts as dead. While Redis took no
+ * heartbeats, hashes of live workers may have expired; it may also have lost the list. */
 static int64_t absent_ms(const struct asq__members *m)
 {
     int64_t resumed = resumed_ms(m);
@@ -96,9 +97,10 @@ static int64_t absent_ms(const struct asq__members *m)
 static bool is_alive(const struct asq__members *m, const struct asq__peer *p, int64_t now)
 {
     int64_t known_ms = p->indexed ? m->look.asked_ms : now;
-    return p->listed && p->whole &&
+    bool may_return = now < absent_ms(m);
+    return (p->listed || (may_return && !p->left)) && p->whole &&
            (!asq__process_is_alive(m->w) ||
-            (p->present ? known_ms < overdue_ms(m, p) : now < absent_ms(m)));
+            (p->present ? known_ms < overdue_ms(m, p) : may_return));
 }
 
 /* Refreshes once more after a worker has proved itself alive, because decisions may have ignored
@@ -119,7 +121,7 @@ bool asq__members_on_announcement(struct asq__members *m, const char *payload, s
     if (*id != ' ')
         return false;
     struct asq__peer *p = asq__peers_find(&m->peers, id + 1);
-    bool news = !p || (p->whole && !p->proven);
+    bool news = !p || !p->listed || (p->whole && !p->proven);
     if (!p)
         snprintf(m->announced, sizeof m->announced, "%s", id + 1);
     if (p)
@@ -331,7 +333,8 @@ static void evaluate(struct asq__members *m)
     asq__heartbeat_set_partitions(m->heartbeat, w->nowned);
     if (!w->stopping)
         decide_all(m, now);
-    asq__peers_forget_unlisted(&m->peers);
+    if (now >= absent_ms(m))
+        asq__peers_forget_unlisted(&m->peers);
 }
 
 bool asq__members_have_decided(const struct asq__members *m)

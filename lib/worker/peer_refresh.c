@@ -175,8 +175,10 @@ static void take_worker(struct looking *k, const redisReply *id, const redisRepl
     }
     struct asq__peer *p = asq__peers_find(l->peers, id->str);
     if (!all && at->len == 0) { /* gone */
-        if (p)
+        if (p) {
             p->listed = false;
+            p->left = true;
+        }
         return;
     }
     p = asq__peers_list(l->peers, id->str, l->user);

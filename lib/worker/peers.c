@@ -53,6 +53,7 @@ struct asq__peer *asq__peers_list(struct asq__table *peers, const char *id, void
         asq__table_add(peers, &p->node);
     }
     p->listed = true;
+    p->left = false;
     return p;
 }
 

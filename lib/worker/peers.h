@@ -27,6 +27,7 @@ struct asq__peer {
     int64_t lease_time_ms; /* lease time in its hash */
     int64_t moved_ms;      /* time when the heartbeat was last seen to move */
     bool seen, listed, present, stopping;
+    bool left;                      /* it is not listed since a change, rather than a loss */
     bool indexed;                   /* the index of heartbeats has it, with */
     int64_t indexed_ms;             /* the time of its last heartbeat, by Redis */
     bool index_stands;              /* which was the same at the last look */

@@ -170,6 +170,68 @@ START_TEST(calls_of_other_nodes_go_on_until_a_replica_takes_over)
 }
 END_TEST
 
+/* ---- owners ---- */
+
+/* Writes how often each partition has changed hands. */
+static void read_epochs(int64_t epochs[PARTITIONS])
+{
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        epochs[p] =
+            sup_redis_int(sup_cluster_node(nodes, node_of(p)), "EVAL %s 1 asq:{default.%u}:lease",
+                          "return tonumber(redis.call('HGET', KEYS[1], 'epoch'))", p);
+}
+
+/* Returns the lowest number of heartbeats of a process; 0: not all are listed. */
+static int64_t beats(sup_redis *home)
+{
+    if (sup_redis_int(home, "SCARD asq:{default}:workers") != PROCESSES)
+        return 0;
+    return sup_redis_int(home, "EVAL %s 1 asq:{default}:workers",
+                         "local n for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do "
+                         "local b = redis.call('HGET', 'asq:{default}:worker:' .. id, 'beat') "
+                         "b = tonumber(b or 0) if not n or b < n then n = b end end return n");
+}
+
+static bool serves(sup_redis *node)
+{
+    redisReply *info = sup_redis_reply(node, "CLUSTER INFO");
+    bool ok = strstr(info->str, "cluster_state:ok");
+    freeReplyObject(info);
+    return ok;
+}
+
+/* The home node is away for so long that the hashes of the workers expire (0), or has lost also the
+ * list of them (1), as a replica without the last writes. All live: the first one that is back must
+ * not take what the others have. */
+START_TEST(partitions_stay_when_the_home_node_comes_back_without_workers)
+{
+    int64_t epochs[PARTITIONS], now[PARTITIONS];
+    sup_wait_until(all_are_owned());
+    read_epochs(epochs);
+    int node = home_node();
+    sup_redis *home = sup_cluster_node(nodes, node);
+    sup_redis_do(home,
+                 "EVAL %s 3 asq:{default}:workers asq:{default}:beats asq:{default}:beats:changes",
+                 _i ? "for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do "
+                      "redis.call('DEL', 'asq:{default}:worker:' .. id) end "
+                      "redis.call('DEL', unpack(KEYS)) return 1"
+                    : "for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do "
+                      "redis.call('DEL', 'asq:{default}:worker:' .. id) end return 1");
+    sup_redis_kill(home);
+    sup_wait_until(atomic_load(&seen->worker_away) >= PROCESSES);
+    sup_sleep_ms(LEASE_MS);
+    sup_redis_restart(home);
+    sup_wait_until(serves(home));
+    int64_t first;
+    sup_wait_until((first = beats(home)) > 0);
+    sup_wait_until(beats(home) > first + 4);
+    sup_wait_until(all_are_owned());
+    read_epochs(now);
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        ck_assert_int_eq(now[p], epochs[p]);
+}
+END_TEST
+
 /* ---- refusals ---- */
 
 static int aways;
@@ -325,6 +387,11 @@ static Suite *suite(void)
     tcase_add_loop_test(t, calls_of_other_nodes_go_on_while_one_is_dead, 0, OTHERS);
     tcase_add_loop_test(t, calls_of_other_nodes_go_on_while_one_hangs, 0, OTHERS);
     tcase_add_test(t, a_call_that_was_held_back_runs_behind_later_ones);
+    suite_add_tcase(s, t);
+    t = tcase_create("owners");
+    tcase_set_timeout(t, 300);
+    tcase_add_checked_fixture(t, on_masters_begin, on_cluster_end);
+    tcase_add_loop_test(t, partitions_stay_when_the_home_node_comes_back_without_workers, 0, 2);
     suite_add_tcase(s, t);
     t = tcase_create("refusals");
     tcase_set_timeout(t, 300);
