@@ -187,6 +187,9 @@ struct asq__engine {
     /* [partition]: its slot of a Cluster moves, or its node takes nothing now, so its batches wait
      * until the next tick; `moves`: one does. */
     bool *moving, moves;
+    /* [partition]: its node, one of several, takes no more bytes for now; n_full: how many. */
+    bool *full;
+    uint32_t n_full;
     /* [partition]: whether one batch is to leave, and the others after its reply; n_alone: of how
      * many it is. */
     enum asq__alone *alone;

@@ -151,12 +151,15 @@ void asq__engine_renew(struct asq__engine *e)
     free(e->taken_ms);
     free(e->left);
     free(e->moving);
+    free(e->full);
     free(e->alone);
     free(e->rounds);
     e->open = NULL;
     e->open_list = NULL;
     e->ended = e->taken_ms = e->left = NULL;
     e->moving = NULL;
+    e->full = NULL;
+    e->n_full = 0;
     e->alone = NULL;
     e->n_alone = 0;
     e->rounds = NULL;
@@ -242,6 +245,7 @@ void asq__engine_free(struct asq__engine *e)
     free(e->taken_ms);
     free(e->left);
     free(e->moving);
+    free(e->full);
     free(e->alone);
     free(e->rounds);
     free(e);

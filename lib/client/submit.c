@@ -378,11 +378,11 @@ bool asq__engine_blocks(const struct asq__engine *e, uint32_t partition)
 {
     return e->rounds[partition] || (e->moves && e->moving[partition]) ||
            (e->n_alone && e->alone[partition] == ASQ__ALONE_SENT) ||
-           !asq__redis_serves(e->redis, partition);
+           (e->n_full && e->full[partition]) || !asq__redis_serves(e->redis, partition);
 }
 
 /* Returns whether a server takes more bytes now. One of several that does not has its partitions
- * wait for the next tick, so that others go on. */
+ * wait until it does, so that others go on. */
 static bool has_room(struct asq__engine *e, uint32_t partition)
 {
     struct asq__conn *conn = asq__redis_conn(e->redis, partition);
@@ -391,8 +391,10 @@ static bool has_room(struct asq__engine *e, uint32_t partition)
     asq__conn_flush(conn);
     if (asq__conn_unwritten(conn) <= MAX_UNWRITTEN)
         return true;
-    if (asq__redis_is_spread(e->redis))
-        e->moves = e->moving[partition] = true;
+    if (asq__redis_is_spread(e->redis) && !e->full[partition]) {
+        e->full[partition] = true;
+        e->n_full++;
+    }
     return false;
 }
 
@@ -411,10 +413,25 @@ static bool keep_numbers_growing(struct asq__engine *e, struct asq__batch *b)
     return true;
 }
 
+/* Lets partitions go on whose servers have taken most of what they had. */
+static void resume_full(struct asq__engine *e)
+{
+    uint32_t before = e->n_full;
+    for (uint32_t p = 0; e->n_full && p < e->partitions; p++)
+        if (e->full[p] && asq__conn_unwritten(asq__redis_conn(e->redis, p)) <= MAX_UNWRITTEN / 2) {
+            e->full[p] = false;
+            e->n_full--;
+        }
+    if (e->n_full < before)
+        asq__engine_resend_refused(e);
+}
+
 void asq__engine_send_ready(struct asq__engine *e)
 {
     if (!e->up || e->stalled)
         return;
+    if (e->n_full)
+        resume_full(e);
     struct asq__list waiting;
     asq__list_init(&waiting);
     while (!asq__list_empty(&e->ready)) {
@@ -489,7 +506,8 @@ int asq__engine_open_tables(struct asq__engine *e)
     bool *moving = calloc(n, sizeof *moving);
     uint32_t *rounds = calloc(n, sizeof *rounds);
     enum asq__alone *alone = calloc(n, sizeof *alone);
-    if (!open || !list || !ended || !taken_ms || !left || !moving || !rounds || !alone) {
+    bool *full = calloc(n, sizeof *full);
+    if (!open || !list || !ended || !taken_ms || !left || !moving || !rounds || !alone || !full) {
         free(open);
         free(list);
         free(ended);
@@ -498,8 +516,11 @@ int asq__engine_open_tables(struct asq__engine *e)
         free(moving);
         free(rounds);
         free(alone);
+        free(full);
         return ASQ_ENOMEM;
     }
+    e->full = full;
+    e->n_full = 0;
     e->alone = alone;
     e->n_alone = 0;
     e->moving = moving;

@@ -3,6 +3,7 @@
  * the test lets it happen: calls to agents of the other nodes go on meanwhile, and afterwards all
  * calls have taken effect once, those that were held back for it as well.
  */
+#include <ev.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -378,6 +379,40 @@ START_TEST(a_call_that_was_held_back_runs_behind_later_ones)
 }
 END_TEST
 
+/* Polls, without the engine's tick, which begins anew with each loop. */
+static bool goes_on_without_tick(struct ev_loop *loop)
+{
+    return asq_attach_ev(h, loop) == 0 && asq_detach_ev(h) == 0 && asq_poll(h, 5) >= 0;
+}
+
+static int64_t entries(int node, uint32_t partition)
+{
+    return sup_redis_int(sup_cluster_node(nodes, node), "XLEN asq:{default.%u}:jobs", partition);
+}
+
+/* Calls to a node that reads nothing wait behind 64 MiB, and those to others do not. They leave as
+ * soon as it reads. */
+START_TEST(calls_to_a_node_that_takes_no_more_bytes_wait_until_it_does)
+{
+    enum { LARGE_ONES = 120, BYTES = 1 << 20 };
+    struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+    uint32_t part = partition_on(1), other = partition_on(2);
+    asq_agent *a = attach_in(part), *b = attach_in(other);
+    char *large = calloc(1, BYTES);
+    sup_proc_signal(sup_redis_proc(sup_cluster_node(nodes, 1)), SIGSTOP);
+    for (int i = 0; i < LARGE_ONES; i++)
+        ck_assert_int_eq(asq_send(a, "first", "[y#]", large, (size_t) BYTES), 0);
+    ck_assert_int_eq(asq_send(b, "first", "[i]", 1), 0);
+    sup_wait_until(goes_on_without_tick(loop) && entries(2, other) == 1);
+    sup_proc_signal(sup_redis_proc(sup_cluster_node(nodes, 1)), SIGCONT);
+    sup_wait_until(goes_on_without_tick(loop) && entries(1, part) == LARGE_ONES);
+    asq_agent_free(a);
+    asq_agent_free(b);
+    free(large);
+    ev_loop_destroy(loop);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("cluster_nodes");
@@ -397,6 +432,7 @@ static Suite *suite(void)
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, begin_without_worker, end_without_worker);
     tcase_add_test(t, calls_go_on_while_a_stream_takes_none_and_a_node_hangs);
+    tcase_add_test(t, calls_to_a_node_that_takes_no_more_bytes_wait_until_it_does);
     suite_add_tcase(s, t);
     t = tcase_create("replicas");
     tcase_set_timeout(t, 300);
