@@ -84,6 +84,7 @@ extern "C" {
 #define ASQ_MAX_FUTURES      100000                      /* results awaited by one call */
 #define ASQ_MAX_ID           255                         /* bytes of an agent id or a worker id */
 #define ASQ_MAX_NAME         127 /* bytes of a class, method or attribute name */
+#define ASQ_MAX_POOL         63  /* bytes of the name of a pool */
 
 typedef struct asq asq;               /* a handle: one connection to one deployment */
 typedef struct asq_value asq_value;   /* a piece of data */
@@ -523,7 +524,15 @@ ASQ_API int asq_detach_ev(asq *h);
  * An asq_agent is a proxy. Freeing it leaves the agent alone; asq_delete ends the agent.
  * An agent id is 1 to ASQ_MAX_ID bytes of printable UTF-8 without spaces or control characters.
  * If a part is in braces, only that part determines the partition: agents with the same {tag} live
- * together. The caller owns the proxy that a function returns in *ret, and frees it with
+ * together. What stands before a '/' names a pool, if it is 1 to ASQ_MAX_POOL letters, digits, '_'
+ * and '-' and begins with a letter: "gpu/bert-1" belongs to pool gpu, whose agents run on workers
+ * that serve it (as-worker --pool gpu). A pool is made when a worker with it starts, or with the
+ * first call to an agent in it, which then waits for such a worker. That first call of a handle to
+ * a pool waits for an answer of Redis, up to the handle's timeout. A pool has partitions of its
+ * own, as many as the namespace, whose number never changes, and a namespace has at most 16,384 in
+ * all: many ids with something else than a pool before a '/' end in ASQ_ELIMIT. Local mode has no
+ * pools: there the '/' has no meaning.
+ * The caller owns the proxy that a function returns in *ret, and frees it with
  * asq_agent_free.
  */
 
@@ -1540,6 +1549,10 @@ typedef struct asq_worker_options {
      * a signal or other calls, gives back its stack and memory, and runs again when that is over:
      * see asq_ctx_sleep. 0: 60000; below 0: only when its agent is handed over. */
     int64_t unload_after_ms;
+    /* Pools whose agents it runs, with commas between them; "gpu:64": the pool gets 64 partitions
+     * if it is made now, else as many as the namespace has. "default" is the pool of agents whose
+     * ids name none. "*": all pools, also those made later. NULL: "default" */
+    const char *pools;
 } asq_worker_options;
 #define ASQ_WORKER_OPTIONS_INIT                                                                    \
     {                                                                                              \
@@ -1618,9 +1631,13 @@ ASQ_API int asq_workers_live(asq *h, asq_value **ret);
  * those beyond 64. A process that stopped in order has not died. Redis keeps the last 100 deaths,
  * and 10 of each worker process's id, until a day has passed. */
 ASQ_API int asq_workers_dead(asq *h, asq_value **ret);
-/* Lists the partitions, by number: a map for each, with partition, owner (the id of the worker
- * process that has it; null: none) and epoch (how often it has changed hands). Here the handle's
- * timeout applies to each partition. */
+/* Lists the pools, in the order in which they were made: a map for each, with pool (its name; the
+ * first one is "default"), first (number of its first partition), partitions, workers (processes
+ * that are alive and serve it) and capacity (threads of these). */
+ASQ_API int asq_pools(asq *h, asq_value **ret);
+/* Lists the partitions, by number: a map for each, with partition, pool, owner (the id of the
+ * worker process that has it; null: none) and epoch (how often it has changed hands). Here the
+ * handle's timeout applies to each partition. */
 ASQ_API int asq_partitions(asq *h, asq_value **ret);
 /* Describes classes in a map: class name -> {doc, methods: [{name, params, flags, doc}],
  * attributes: […], workers: n}. */

@@ -27,6 +27,7 @@
 #include "value/clock.h"
 #include "value/error.h"
 #include "value/fd.h"
+#include "value/pools.h"
 #include "value/sized_options.h"
 #include "worker/metrics.h"
 #include "worker/process.h"

@@ -143,6 +143,7 @@ static const struct as_command commands[] = {
       "lets calls that have not begun wait: all, or those of a\nclass (--class); none is lost", 0,
       0, "class", as_ctl_pause },
     { "ping", "", "asks Redis whether it is there", 0, 0, NULL, as_ctl_ping },
+    { "pools", "", "lists the pools, with their partitions and workers", 0, 0, NULL, as_ctl_pools },
     { "promise resolve", "ID VALUE",
       "settles a promise: who waits for it gets the value,\nwhich is JSON", 2, 2, NULL,
       as_ctl_promise_resolve },

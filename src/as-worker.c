@@ -124,6 +124,8 @@ static const struct as_option options[] = {
       "of the namespace, if this worker makes it (128)" },
     { "password-file", 0, "FILE", "FILE", as_option_string, AT(password_file), 0, 0, true,
       "file whose first line is the password of Redis;\nother users must not be able to read it" },
+    { "pool", 0, "POOL[,POOL]", NULL, as_option_string, AT(worker.pools), 0, 0, false,
+      "pools whose agents it runs; gpu:64 makes gpu with 64\npartitions; *: all (default)" },
     { "port", 0, "PORT", NULL, as_option_u32, AT(port), 1, 65535, true,
       "Redis, without a URL (6379)" },
     { "processes", 'p', "N", NULL, as_option_u32, AT(worker.processes), 1, 1024, false,
@@ -157,7 +159,7 @@ static const struct as_command commands[] = {
       "agent-dir agent-idle-time capacity core-dumps drain-timeout id keep-arguments keep-failures lease-time log-file "
       "log-format log-level max-agent-memory max-attempts "
       "max-backlog-size max-dead-letters max-dead-letters-size max-expire-time "
-      "max-message-size max-waiting metrics model-config-path no-class no-local-mode no-stats partitions processes "
+      "max-message-size max-waiting metrics model-config-path no-class no-local-mode no-stats partitions pool processes "
       "stack-size trace-rate trace-service traces unload-after wait-replicas wait-timeout",
       start },
     { "status", "", "shows the workers of the namespace", 0, 0, "json", status },

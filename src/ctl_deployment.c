@@ -1,5 +1,5 @@
 /*
- * ctl_deployment.c: as-ctl's commands about the deployment: ping, classes, workers, stop.
+ * ctl_deployment.c: as-ctl's commands about the deployment: ping, classes, workers, pools, stop.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -206,6 +206,46 @@ int as_ctl_workers(void *program, int argc, char **argv)
         as_ctl_note_paused(ctl);
     if (status == AS_EXIT_OK)
         note_deaths(ctl);
+    return status;
+}
+
+/* ---- pools ---------------------------------------------------------------------------------- */
+
+static int show_pools(struct as_ctl *ctl, const asq_value *list)
+{
+    static const struct as_column columns[] = {
+        { "POOL", false }, { "PARTITIONS", true }, { "WORKERS", true }, { "CAPACITY", true }
+    };
+    static const char *const keys[] = { "pool", "partitions", "workers", "capacity" };
+    enum { N = sizeof keys / sizeof keys[0] };
+    struct as_table *t = as_table_new(columns, N);
+    for (size_t row = 0; row < asq_list_size(list); row++)
+        for (size_t i = 0; i < N; i++)
+            as_table_add(t, as_word(as_field(asq_list_get(list, row), keys[i])));
+    return as_table_print(t, &ctl->base.who);
+}
+
+int as_ctl_pools(void *program, int argc, char **argv)
+{
+    struct as_ctl *ctl = program;
+    int status = as_ctl_open(ctl);
+    asq_value *list;
+    (void) argc, (void) argv;
+    if (status != AS_EXIT_OK)
+        return status;
+    if (asq_pools(ctl->h, &list) < 0)
+        return as_ctl_failed(ctl);
+    status =
+        ctl->base.who.json ? as_print_json(&ctl->base.who, list, false) : show_pools(ctl, list);
+    for (size_t i = 1; i < asq_list_size(list); i++) {
+        const char *pool = "";
+        asq_value_get_string(asq_map_get(asq_list_get(list, i), "pool"), &pool, NULL);
+        if (!asq_map_int(asq_list_get(list, i), "workers"))
+            as_note(&ctl->base.who,
+                    "no live worker serves pool %s: its calls wait for one (as-worker --pool %s)",
+                    pool, pool);
+    }
+    asq_value_free(list);
     return status;
 }
 

@@ -14,7 +14,10 @@
 #include "redis/redis.h"
 #include "redis/refusal.h"
 #include "value/clock.h"
+#include "value/pools.h"
 #include "value/value.h"
+
+enum { POOLS_MS = 1000 };
 
 /* One sending of a query. The connection answers each exactly once, at the latest when it ends.
  * A reply that comes too late for its asker frees this. */
@@ -86,7 +89,7 @@ int asq__admin_closed(asq *h)
 
 int asq__admin_check_partitions(asq *h, uint32_t partitions)
 {
-    return h->partitions == partitions
+    return asq__pools_had(h->pools, partitions) /* more may have come with a pool */
                ? 0
                : asq__fail(h, ASQ_EREDIS,
                            "the namespace was made anew meanwhile, with %u partitions, not %u",
@@ -103,7 +106,11 @@ int asq__admin_begin(asq *h, const char *what)
     h->admin_until_ms = asq__deadline_ms(h->timeout_ms);
     asq__handle_enter(h);
     int rc = asq__remote_ready(h);
-    return rc < 0 ? asq__admin_end(h, rc) : 0;
+    if (rc < 0)
+        return asq__admin_end(h, rc);
+    /* Pools that are new are there for the function after this one. */
+    asq__redis_refresh_meta_after(asq__remote_redis(h), POOLS_MS);
+    return 0;
 }
 
 int asq__admin_end(asq *h, int rc)

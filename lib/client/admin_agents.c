@@ -12,6 +12,7 @@
 #include "client/admin_each.h"
 #include "client/admin_scan.h"
 #include "client/handle.h"
+#include "client/pools.h"
 #include "client/remote.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
@@ -20,8 +21,8 @@
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/expiry.h"
-#include "value/hash.h"
 #include "value/msg.h"
+#include "value/pools.h"
 #include "value/value.h"
 
 enum { AT_ONCE = 4, PATTERN_SIZE = 2 * ASQ_MAX_ID + 2 };
@@ -137,6 +138,24 @@ static bool has_tag(const char *prefix)
     return close && close > open + 1;
 }
 
+/* Leaves out partitions in which no agent has an id that begins so. */
+static void choose_partitions(const asq *h, const char *prefix, struct asq__scan *scan)
+{
+    size_t n = asq__pool_in_id(prefix);
+    const struct asq__pool *pool = n ? asq__pools_find(h->pools, prefix, n) : NULL;
+    uint32_t first = 0, end = scan->end;
+    if (n && !pool) /* it may have been made since the handle has looked */
+        return;
+    if (pool) {
+        first = pool->first;
+        end = first + pool->partitions;
+    }
+    if (has_tag(prefix) && asq__pools_place(h->pools, prefix, &first))
+        end = first + 1;
+    scan->next = scan->next < first ? first : scan->next;
+    scan->end = end;
+}
+
 /* Goes through the agents from where the scan is, whose cursor is that of a page. */
 static int search_all(asq *h, struct search *s, const char *prefix, int64_t deadline_ms)
 {
@@ -151,11 +170,7 @@ static int search_all(asq *h, struct search *s, const char *prefix, int64_t dead
     scan->user = s;
     if (prefix && *prefix) {
         rc = make_pattern(h, prefix, s->pattern);
-        if (has_tag(prefix)) {
-            uint32_t only = asq__partition_of(prefix, strlen(prefix), partitions);
-            scan->next = scan->next < only ? only : scan->next;
-            scan->end = only + 1;
-        }
+        choose_partitions(h, prefix, scan);
     }
     if (rc == 0)
         rc = asq__admin_scan(h, scan, deadline_ms);
@@ -365,7 +380,9 @@ static int show_agent(asq *h, const char *id, asq_value **ret)
     int rc = asq__check_id(id, why, sizeof why);
     if (rc < 0)
         return asq__fail(h, rc, "%s", why);
-    uint32_t partition = asq__partition_of(id, strlen(id), h->partitions);
+    uint32_t partition;
+    if ((rc = asq__agent_partition_there(h, id, &partition)) < 0)
+        return rc;
     const struct asq__keys *keys = asq__redis_keys(asq__remote_redis(h));
     struct shown shown = { asq_pack("{s:s, s:I}", "id", id, "partition", (int64_t) partition), id };
     if (!shown.map)

@@ -11,6 +11,7 @@
 #include "redis/redis.h"
 #include "value/clock.h"
 #include "value/decimal.h"
+#include "value/pools.h"
 #include "value/value.h"
 
 static int take_lease(asq *h, const redisReply *reply, void *user)
@@ -34,7 +35,9 @@ static int take_lease(asq *h, const redisReply *reply, void *user)
 static int add_partition(asq *h, uint32_t partition, asq_value *list)
 {
     char key[ASQ__KEY_MAX];
-    asq_value *map = asq_pack("{s:I}", "partition", (int64_t) partition);
+    const struct asq__pool *pool = asq__pools_of(h->pools, partition);
+    asq_value *map =
+        asq_pack("{s:I, s:s}", "partition", (int64_t) partition, "pool", pool ? pool->name : "");
     if (!map)
         return asq__fail_memory(h);
     asq__keys_lease(asq__redis_keys(asq__remote_redis(h)), partition, key);

@@ -15,6 +15,7 @@
 #include "redis/redis.h"
 #include "redis/script.h"
 #include "value/classes.h"
+#include "value/pools.h"
 #include "value/decimal.h"
 #include "value/value.h"
 
@@ -233,19 +234,46 @@ static asq_value *list_missing(const char *set, const char *all)
     return list;
 }
 
-/* Tells of each live worker which classes of the other ones it lacks. */
-static int add_missing(asq *h, asq_value *workers)
+static const char *pools_of(const asq_value *worker)
 {
-    char *all = NULL;
+    const char *pools = ASQ__POOL_DEFAULT;
+    asq_value_get_string(asq_map_get(worker, "pools"), &pools, NULL);
+    return pools;
+}
+
+/* Adds to `all` the classes of workers that serve a pool. */
+static int add_pool_classes(char **all, const char *pool, const asq_value *workers)
+{
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++)
-        rc = add_set(&all, known_by(asq_list_get(workers, i)));
-    for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++) {
-        const char *set = known_by(asq_list_get(workers, i));
-        if (set)
-            rc = asq_map_set(workers->list.items[i], "lacks", list_missing(set, all));
-    }
+        if (asq__pool_list_has(pools_of(asq_list_get(workers, i)), pool))
+            rc = add_set(all, known_by(asq_list_get(workers, i)));
+    return rc;
+}
+
+/* Tells of a live worker which classes it lacks that others of its pools have. */
+static int add_missing_to(asq *h, asq_value *workers, size_t at)
+{
+    const char *set = known_by(asq_list_get(workers, at)),
+               *pools = pools_of(asq_list_get(workers, at));
+    char *all = NULL;
+    int rc = 0;
+    if (!set)
+        return 0;
+    for (size_t i = 0; rc == 0 && i < h->pools->n; i++)
+        if (asq__pool_list_has(pools, h->pools->list[i].name))
+            rc = add_pool_classes(&all, h->pools->list[i].name, workers);
+    if (rc == 0)
+        rc = asq_map_set(workers->list.items[at], "lacks", list_missing(set, all));
     free(all);
+    return rc;
+}
+
+static int add_missing(asq *h, asq_value *workers)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++)
+        rc = add_missing_to(h, workers, i);
     return rc < 0 ? asq__fail_memory(h) : 0;
 }
 

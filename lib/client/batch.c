@@ -37,6 +37,9 @@ const void *asq__batch_key(const struct asq__node *node, size_t *n)
 int asq__batch_new(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
                    const char *label, struct asq__batch **ret)
 {
+    int rc = asq__engine_reach(e, partition);
+    if (rc < 0)
+        return rc;
     struct asq__batch *b = calloc(1, sizeof *b);
     if (!b)
         return ASQ_ENOMEM;

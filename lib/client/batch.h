@@ -273,7 +273,10 @@ void asq__engine_expire_soon(struct asq__engine *e, uint32_t partition,
 void asq__engine_forget_moves(struct asq__engine *e);
 
 /* submit.c */
-int asq__engine_open_tables(struct asq__engine *e); /* once the partitions are known */
+/* Makes the tables by partition, or makes them longer, once the partitions are known. */
+int asq__engine_open_tables(struct asq__engine *e);
+/* Makes room for a partition of which somebody else has told. ASQ_EINVAL: there can be none. */
+int asq__engine_reach(struct asq__engine *e, uint32_t partition);
 /* Returns whether batches of a partition must wait: it has no server, Redis is being asked what has
  * become of earlier ones, or its server takes none until the next tick. */
 bool asq__engine_blocks(const struct asq__engine *e, uint32_t partition);
@@ -311,6 +314,8 @@ void asq__engine_forget_fetches(struct asq__engine *e, const bool *parts);
 
 /* hearing.c; all but open do nothing outside of a Cluster */
 int asq__hearing_open(struct asq__engine *e); /* once the partitions are known */
+/* More partitions have come; does nothing before it is open. */
+int asq__hearing_grow(struct asq__engine *e, uint32_t partitions);
 void asq__hearing_close(struct asq__engine *e);
 void asq__hearing_set_loop(struct asq__engine *e, struct ev_loop *loop);
 /* The connection that tells of the partitions p with parts[p] was lost; NULL: of all. */

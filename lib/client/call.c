@@ -13,13 +13,13 @@
 #include "client/call_span.h"
 #include "client/handle.h"
 #include "client/own_stats.h"
+#include "client/pools.h"
 #include "client/step_log.h"
 #include "client/object.h"
 #include "client/retry.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/error.h"
-#include "value/hash.h"
 #include "value/msg.h"
 #include "value/random.h"
 #include "value/sized_options.h"
@@ -210,8 +210,9 @@ static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, int64_t 
     set_label(r, job, method);
     if (h->own_stats)
         asq__own_stats_begin(r, job->class_name ? job->class_name : "", method, now_ns);
-    r->partition = asq__partition_of(job->agent, strlen(job->agent), h->partitions);
-    rc = resolve_inputs(h, job->args, &resolved, &failed, &inputs);
+    rc = asq__agent_partition(h, job->agent, &r->partition);
+    if (rc == 0)
+        rc = resolve_inputs(h, job->args, &resolved, &failed, &inputs);
     if (rc == 0 && failed) {
         if (ret_wanted) {
             rc = fail_unsent(h, job, r, failed);

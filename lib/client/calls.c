@@ -18,6 +18,7 @@
 #include "client/admin_pause.h"
 #include "client/calls.h"
 #include "client/handle.h"
+#include "client/pools.h"
 #include "client/remote.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
@@ -25,7 +26,6 @@
 #include "value/clock.h"
 #include "value/decimal.h"
 #include "value/grow.h"
-#include "value/hash.h"
 #include "value/msg.h"
 #include "value/value.h"
 
@@ -602,7 +602,8 @@ static int list_calls(asq *h, struct listing *l)
     if (rc < 0)
         return asq__fail(h, rc, "%s", why);
     if (l->agent) {
-        l->partition = asq__partition_of(l->agent, strlen(l->agent), partitions);
+        if ((rc = asq__agent_partition_there(h, l->agent, &l->partition)) < 0)
+            return rc;
         end = l->partition + 1;
     }
     rc = asq__report_ask(h, &l->report);

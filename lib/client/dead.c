@@ -15,9 +15,9 @@
 #include "redis/script.h"
 #include "value/arena.h"
 #include "value/buf.h"
-#include "value/hash.h"
 #include "value/hex.h"
 #include "value/msg.h"
+#include "value/pools.h"
 #include "value/random.h"
 #include "value/value.h"
 
@@ -164,7 +164,12 @@ static void decode(asq *h, struct letter *l)
     }
     for (size_t i = 0; i < batch->n_jobs; i++) {
         const char *agent = batch->jobs[i]->agent;
-        uint32_t partition = asq__partition_of(agent, strlen(agent), h->partitions);
+        uint32_t partition;
+        if (!asq__pools_place(h->pools, agent, &partition)) {
+            snprintf(l->why, sizeof l->why, "agent '%.100s' belongs to a pool that is not there",
+                     agent);
+            return;
+        }
         if (partition != l->id.partition) {
             snprintf(l->why, sizeof l->why, "agent '%.100s' belongs to partition %u, not %u", agent,
                      partition, l->id.partition);

@@ -6,6 +6,7 @@
 #include "asqueue.h"
 #include "client/admin.h"
 #include "client/handle.h"
+#include "client/pools.h"
 #include "client/remote.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
@@ -59,7 +60,7 @@ int asq_emitted_last(asq *h, const char *call_id, asq_value **ret)
     int rc = asq__admin_begin(h, "asq_emitted_last");
     if (rc < 0)
         return rc;
-    if (asq__call_id_parse(call_id, &id) < 0 || (h->partitions && id.partition >= h->partitions))
+    if (asq__call_id_parse(call_id, &id) < 0 || !asq__partition_is_there(h, id.partition))
         return asq__admin_end(h, asq__fail(h, ASQ_EINVAL,
                                            "'%.100s' is not the id of a call of this namespace",
                                            call_id));

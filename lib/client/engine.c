@@ -169,6 +169,12 @@ void asq__engine_renew(struct asq__engine *e)
         asq__redis_drop(e->redis, "out of memory"); /* the next connection retries */
 }
 
+void asq__engine_grow(struct asq__engine *e)
+{
+    if (e->open && asq__engine_open_tables(e) < 0)
+        asq__redis_drop(e->redis, "out of memory"); /* the next connection retries */
+}
+
 /* ---- life ---- */
 
 int asq__engine_new(const struct asq__engine_config *config, struct asq__engine **ret)

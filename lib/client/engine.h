@@ -86,6 +86,8 @@ void asq__engine_parts_down(struct asq__engine *e, const bool *parts);
 /* Ends all calls under way with errors, because the namespace was recreated with another number of
  * partitions. Later calls use the new number. */
 void asq__engine_renew(struct asq__engine *e);
+/* Called when there are more partitions. */
+void asq__engine_grow(struct asq__engine *e);
 /* Called when pushes of a partition of a Cluster are heard from now on, or not any more. */
 void asq__engine_heard(struct asq__engine *e, uint32_t partition, bool now);
 void asq__engine_push(struct asq__engine *e, const void *payload, size_t n);

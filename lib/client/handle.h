@@ -29,6 +29,7 @@
 struct asq__job;
 struct asq__own_series;
 struct asq__own_stats;
+struct asq__pools;
 struct asq__progress;
 struct asq__registry;
 struct asq__settlement;
@@ -106,6 +107,9 @@ struct asq__mode {
     /* Keeps the handle's key in Redis, with which agents end, until the handle is closed, and gives
      * the number of its client. NULL: agents end with the handle anyway. */
     int (*keep_key)(asq *h, uint64_t *ret);
+    /* Asks Redis which pools there are, and gives them to the handle. make: makes this one. May
+     * wait. ASQ_ENOENT: it is not there. name NULL: none is looked for. NULL: the mode has none. */
+    int (*ask_pools)(asq *h, const char *name, bool make);
     /* Ends the mode; completes unfinished calls with ASQ_ECLOSED. Not 0: Redis has not accepted all
      * calls; the handle's error says how many. */
     int (*close)(asq *h);
@@ -137,6 +141,8 @@ struct asq {
     /* Deadline of the call whose method's handle this is; monotonic; INT64_MAX: none. */
     int64_t deadline_ms;
     size_t max_message_size;
+    /* Pools, and the partitions of all of them. NULL: the mode has none. Older tables stay. */
+    const struct asq__pools *pools;
     uint32_t partitions;
     struct asq__error error;
     int64_t close_timeout_ms;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "asqueue.h"
 #include "client/batch.h"
@@ -31,7 +32,7 @@ struct asq__hearing {
     struct asq__engine *e;
     uint32_t n, next; /* next: the partition at which the next tick looks first */
     ev_timer fresh;   /* reads records once for all confirmations that come together */
-    struct ear ears[];
+    struct ear *ears;
 };
 
 static void read_records(struct ev_loop *loop, ev_timer *w, int revents)
@@ -57,17 +58,29 @@ static void read_records(struct ev_loop *loop, ev_timer *w, int revents)
 
 int asq__hearing_open(struct asq__engine *e)
 {
-    uint32_t n = asq__redis_partitions(e->redis);
     if (e->hearing || !asq__redis_is_cluster(e->redis))
         return 0;
-    struct asq__hearing *h = calloc(1, sizeof *h + n * sizeof(struct ear));
+    struct asq__hearing *h = calloc(1, sizeof *h);
     if (!h)
         return ASQ_ENOMEM;
     h->e = e;
-    h->n = n;
     ev_timer_init(&h->fresh, read_records, 0., 0.);
     h->fresh.data = h;
     e->hearing = h;
+    return asq__hearing_grow(e, asq__redis_partitions(e->redis));
+}
+
+int asq__hearing_grow(struct asq__engine *e, uint32_t partitions)
+{
+    struct asq__hearing *h = e->hearing;
+    if (!h || partitions <= h->n)
+        return 0;
+    struct ear *ears = realloc(h->ears, partitions * sizeof *ears);
+    if (!ears)
+        return ASQ_ENOMEM;
+    memset(ears + h->n, 0, (partitions - h->n) * sizeof *ears);
+    h->ears = ears;
+    h->n = partitions;
     return 0;
 }
 
@@ -76,6 +89,7 @@ void asq__hearing_close(struct asq__engine *e)
     if (!e->hearing)
         return;
     ev_timer_stop(e->loop, &e->hearing->fresh);
+    free(e->hearing->ears);
     free(e->hearing);
     e->hearing = NULL;
     asq__redis_unhear_all(e->redis);

@@ -657,7 +657,7 @@ static int begin_source(struct move *m)
     int rc = asq__side_mark(&m->from, "", "", 5, fields);
     if (rc == 0)
         rc = asq__side_fail(&m->from, ASQ_EBUSY, "another as-ctl migrate has begun a move");
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? rc : asq__side_read_meta(&m->from); /* a pool may have come before the mark */
 }
 
 /* Makes the target the one of this move, which nobody opens yet. */
@@ -682,7 +682,7 @@ static int begin_target(struct move *m)
     }
     name_side(&m->from, other);
     snprintf(at, sizeof at, "%lld", (long long) time(NULL));
-    snprintf(partitions, sizeof partitions, "%u", from->partitions);
+    snprintf(partitions, sizeof partitions, "%u", from->own);
     const char *const fields[] = {
         "move",       m->id,
         "move_state", ASQ__MOVE_FILLING,
@@ -690,6 +690,7 @@ static int begin_target(struct move *m)
         "moved_at",   at,
         "format",     ASQ__FORMAT_MOVED,
         "partitions", partitions,
+        "pools",      from->pools ? from->pools : "",
         "created",    *from->created ? from->created : at,
     };
     rc = asq__side_mark(&m->to, "", "", sizeof fields / sizeof *fields / 2, fields);

@@ -16,6 +16,7 @@
 #include "redis/slots.h"
 #include "redis/sync.h"
 #include "value/error.h"
+#include "value/pools.h"
 
 enum { WRITES_AT_ONCE = 4096 };
 #define BYTES_AT_ONCE ((size_t) 4 * 1024 * 1024)
@@ -77,6 +78,7 @@ void asq__side_close(struct asq__side *side)
     asq__sync_nodes_release(&side->nodes);
     asq__url_release(&side->url);
     free(side->writes);
+    free(side->meta.pools);
     *side = (struct asq__side){ 0 };
 }
 
@@ -206,7 +208,31 @@ static void take_field(struct asq__side_meta *m, const char *name, const char *v
     if (strcmp(name, "format") == 0)
         m->format = (uint32_t) strtoul(value, NULL, 10);
     if (strcmp(name, "partitions") == 0)
-        m->partitions = (uint32_t) strtoul(value, NULL, 10);
+        m->own = (uint32_t) strtoul(value, NULL, 10);
+    if (strcmp(name, "pools") == 0)
+        m->pools = strdup(value);
+}
+
+static void forget_meta(struct asq__side *side)
+{
+    free(side->meta.pools);
+    side->meta = (struct asq__side_meta){ 0 };
+}
+
+/* Counts the partitions of all pools. */
+static int count_partitions(struct asq__side *side)
+{
+    struct asq__side_meta *m = &side->meta;
+    struct asq__pools *pools;
+    char why[300];
+    if (!m->own || m->own > ASQ__MAX_PARTITIONS)
+        return 0;
+    int rc = asq__pools_read(m->own, m->pools ? m->pools : "", &pools, why, sizeof why);
+    if (rc < 0)
+        return asq__side_fail(side, rc, "field pools of asq:{%s}:meta: %s", side->keys.ns, why);
+    m->partitions = pools->partitions;
+    free(pools);
+    return 0;
 }
 
 int asq__side_read_meta(struct asq__side *side)
@@ -222,15 +248,13 @@ int asq__side_read_meta(struct asq__side *side)
     asq__cmd_release(&cmd);
     if (rc < 0)
         return rc;
-    side->meta = (struct asq__side_meta){ 0 };
+    forget_meta(side);
     for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
         side->meta.there = true;
         take_field(&side->meta, reply->element[i]->str, reply->element[i + 1]->str);
     }
     freeReplyObject(reply);
-    if (side->meta.partitions > ASQ__MAX_PARTITIONS)
-        side->meta.partitions = 0;
-    return 0;
+    return count_partitions(side);
 }
 
 int asq__side_mark(struct asq__side *side, const char *id, const char *state, size_t n,

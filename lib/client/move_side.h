@@ -29,7 +29,10 @@ enum { ASQ__MOVE_TEXT = 600 };
 /* The hash meta, as it was read last. */
 struct asq__side_meta {
     bool there;
-    uint32_t format, partitions;
+    uint32_t format;
+    uint32_t own;        /* partitions of the namespace, without those of pools */
+    uint32_t partitions; /* of all pools; 0: it says none, or nothing that makes sense */
+    char *pools;         /* as value/pools.h has them; NULL: none */
     char created[32], move[64], state[32], at[32];
     char other[ASQ__MOVE_TEXT]; /* URL of the other side, without its password */
 };

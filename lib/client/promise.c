@@ -4,6 +4,7 @@
  * a stream of its own (promise_entry.c); its partition's owner tells those who wait
  * (worker/promises.c). Local mode has its own (local_promises.c).
  */
+#include "client/pools.h"
 #include "client/promise.h"
 
 #include <stdio.h>
@@ -80,7 +81,7 @@ static int parse(asq *h, const char *text, struct asq__call_id *ret)
 {
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
-    if (asq__call_id_parse(text, ret) < 0 || (h->partitions && ret->partition >= h->partitions))
+    if (asq__call_id_parse(text, ret) < 0 || !asq__partition_is_there(h, ret->partition))
         return asq__fail(h, ASQ_EINVAL, "'%.100s' is not the id of a promise of this namespace",
                          text);
     if (h->in_method && (h->notifying || (h->steps && h->steps->in_step)))

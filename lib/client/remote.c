@@ -15,6 +15,7 @@
 #include "client/keeper.h"
 #include "client/own_stats.h"
 #include "client/progress.h"
+#include "client/pools.h"
 #include "client/remote.h"
 #include "redis/barrier.h"
 #include "redis/conn.h"
@@ -31,6 +32,7 @@
 #include "value/fd.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/pools.h"
 #include "value/random.h"
 #include "value/tally.h"
 
@@ -154,6 +156,12 @@ static void on_redis_log(struct asq__redis *redis, asq_log_level level, const ch
         asq__log(r->h, level, "%s", text);
 }
 
+static void know_pools(struct remote *r)
+{
+    r->h->pools = asq__redis_pools(r->redis);
+    r->h->partitions = r->h->pools->partitions;
+}
+
 static void on_namespace(struct asq__redis *redis, enum asq__namespace_event what, uint32_t before,
                          void *user)
 {
@@ -175,6 +183,11 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
         asq__engine_renew(r->engine);
         return;
     }
+    if (what == ASQ__NAMESPACE_GROWN) {
+        know_pools(r);
+        asq__engine_grow(r->engine);
+        return;
+    }
     if (what != ASQ__NAMESPACE_CHANGED) {
         asq__log(r->h, ASQ_LOG_WARNING,
                  "asq:{%s}:meta was gone, or had impossible values, and is restored: %u partitions",
@@ -185,7 +198,7 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
              "namespace '%s' has %u partitions now, not %u: it was made anew. Calls under way end "
              "in errors",
              ns, asq__redis_partitions(redis), before);
-    r->h->partitions = asq__redis_partitions(redis);
+    know_pools(r);
     asq__engine_renew(r->engine);
 }
 
@@ -594,6 +607,7 @@ const struct asq__mode asq__remote_mode = {
     .drop_emitted = remote_drop_emitted,
     .forget_emitted = remote_forget_emitted,
     .keep_key = remote_keep_key,
+    .ask_pools = asq__remote_ask_pools,
     .unseen = asq__handle_note_unseen,
     .close = remote_close,
 };
@@ -718,7 +732,7 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
     r->before_use = before_use;
     r->at_close = at_close;
     r->user = user;
-    h->partitions = asq__redis_partitions(r->redis);
+    know_pools(r);
     h->impl = r;
     return 0;
 fail:

@@ -14,6 +14,7 @@
 #include "client/handle.h"
 #include "client/late.h"
 #include "client/own_stats.h"
+#include "client/pools.h"
 #include "value/assert.h"
 #include "value/buf.h"
 #include "value/error.h"
@@ -403,7 +404,7 @@ int asq_result_attach(asq *h, const char *call_id, asq_result **ret)
     struct asq__call_id id;
     if (h->closed)
         return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
-    if (asq__call_id_parse(call_id, &id) < 0 || (h->partitions && id.partition >= h->partitions))
+    if (asq__call_id_parse(call_id, &id) < 0 || !asq__partition_is_there(h, id.partition))
         return asq__fail(h, ASQ_EINVAL, "'%s' is not a call id of this namespace", call_id);
     return asq__result_attach(h, &id, ret);
 }

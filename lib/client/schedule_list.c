@@ -16,6 +16,7 @@
 #include "client/admin.h"
 #include "client/admin_each.h"
 #include "client/handle.h"
+#include "client/pools.h"
 #include "client/remote.h"
 #include "client/schedule.h"
 #include "redis/keys.h"
@@ -26,7 +27,6 @@
 #include "value/decimal.h"
 #include "value/expiry.h"
 #include "value/grow.h"
-#include "value/hash.h"
 #include "value/sized_options.h"
 #include "value/value.h"
 
@@ -127,7 +127,9 @@ static int take_timers(asq *h, const redisReply *reply, void *user)
 static int list_agent(asq *h, struct listing *l)
 {
     char key[ASQ__KEY_MAX];
-    l->partition = asq__partition_of(l->agent, strlen(l->agent), h->partitions);
+    int rc = asq__agent_partition_there(h, l->agent, &l->partition);
+    if (rc < 0)
+        return rc;
     asq__keys_agent_timers(asq__redis_keys(asq__remote_redis(h)), l->partition, l->agent, key);
     return asq__admin_command(h, l->partition, take_timers, l, 2,
                               (const char *[]){ "HGETALL", key });
@@ -437,7 +439,8 @@ static int list_page(asq *h, struct walk *w, char ret_next[ASQ_CURSOR_SIZE])
         return rc;
     w->end = h->partitions;
     if (agent) {
-        w->first = asq__partition_of(agent, strlen(agent), h->partitions);
+        if ((rc = asq__agent_partition_there(h, agent, &w->first)) < 0)
+            return rc;
         w->end = w->first + 1;
     }
     if ((rc = walk(h, w)) < 0)

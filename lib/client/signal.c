@@ -3,6 +3,7 @@
  * does not wait for the agent's calls; hearing one is a step of a method, whose value comes from
  * the mode; listing reads Redis, or local mode's own box.
  */
+#include "client/pools.h"
 #include "client/signal.h"
 
 #include <stdbool.h>
@@ -16,7 +17,6 @@
 #include "client/step.h"
 #include "redis/keys.h"
 #include "redis/redis.h"
-#include "value/hash.h"
 #include "value/msg.h"
 #include "value/value.h"
 
@@ -203,7 +203,9 @@ static int list_remote(asq *h, const char *agent, asq_value *list)
     int rc = asq__admin_begin(h, "asq_signals");
     if (rc < 0)
         return rc;
-    uint32_t partition = asq__partition_of(agent, strlen(agent), h->partitions);
+    uint32_t partition;
+    if ((rc = asq__agent_partition_there(h, agent, &partition)) < 0)
+        return asq__admin_end(h, rc);
     asq__keys_signals(asq__redis_keys(asq__remote_redis(h)), partition, agent, key);
     return asq__admin_end(
         h, asq__admin_command(h, partition, take_signals, list, 2, (const char *[]){ "GET", key }));

@@ -29,6 +29,7 @@
 #include "value/error.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/pools.h"
 #include "value/table.h"
 #include "value/value.h"
 
@@ -492,46 +493,43 @@ void asq__engine_flush(struct asq__engine *e)
 
 /* ---- new calls ---- */
 
+/* Makes an array longer, with zeros. */
+static bool grow(void *array, size_t size, uint32_t from, uint32_t to)
+{
+    char **bytes = array, *grown = realloc(*bytes, to * size);
+    if (!grown)
+        return false;
+    memset(grown + from * size, 0, (to - from) * size);
+    *bytes = grown;
+    return true;
+}
+
 int asq__engine_open_tables(struct asq__engine *e)
 {
-    if (e->open)
-        return 0;
-    uint32_t n = asq__redis_partitions(e->redis);
+    uint32_t n = asq__redis_partitions(e->redis), before = e->partitions;
     if (n == 0)
         return ASQ_ESTATE;
-    struct asq__batch **open = calloc(n, sizeof(struct asq__batch *));
-    uint32_t *list = calloc(n, sizeof *list);
-    uint64_t *ended = calloc(n, sizeof *ended), *taken_ms = calloc(n, sizeof *taken_ms);
-    uint64_t *left = calloc(n, sizeof *left);
-    bool *moving = calloc(n, sizeof *moving);
-    uint32_t *rounds = calloc(n, sizeof *rounds);
-    enum asq__alone *alone = calloc(n, sizeof *alone);
-    bool *full = calloc(n, sizeof *full);
-    if (!open || !list || !ended || !taken_ms || !left || !moving || !rounds || !alone || !full) {
-        free(open);
-        free(list);
-        free(ended);
-        free(taken_ms);
-        free(left);
-        free(moving);
-        free(rounds);
-        free(alone);
-        free(full);
-        return ASQ_ENOMEM;
-    }
-    e->full = full;
-    e->n_full = 0;
-    e->alone = alone;
-    e->n_alone = 0;
-    e->moving = moving;
-    e->rounds = rounds;
-    e->open = open;
-    e->open_list = list;
-    e->ended = ended;
-    e->taken_ms = taken_ms;
-    e->left = left;
+    if (n <= before)
+        return 0;
+    if (!grow(&e->open, sizeof *e->open, before, n) ||
+        !grow(&e->open_list, sizeof *e->open_list, before, n) ||
+        !grow(&e->ended, sizeof *e->ended, before, n) ||
+        !grow(&e->taken_ms, sizeof *e->taken_ms, before, n) ||
+        !grow(&e->left, sizeof *e->left, before, n) ||
+        !grow(&e->moving, sizeof *e->moving, before, n) ||
+        !grow(&e->rounds, sizeof *e->rounds, before, n) ||
+        !grow(&e->alone, sizeof *e->alone, before, n) ||
+        !grow(&e->full, sizeof *e->full, before, n) || asq__hearing_grow(e, n) < 0)
+        return ASQ_ENOMEM; /* some are longer than needed, until the next attempt */
     e->partitions = n;
     return 0;
+}
+
+int asq__engine_reach(struct asq__engine *e, uint32_t partition)
+{
+    if (!asq__redis_reach(e->redis, partition))
+        return partition < ASQ__MAX_PARTITIONS ? ASQ_ENOMEM : ASQ_EINVAL;
+    return asq__engine_open_tables(e);
 }
 
 /* Makes a new batch id of this client; returns its number. */
@@ -707,13 +705,16 @@ int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job
     char target[ASQ__CALL_ID_TEXT], label[ASQ__LABEL_MAX];
     struct asq__buf bytes;
     uint8_t own[ASQ__BATCH_ID];
+    int rc = asq__engine_reach(e, id->partition);
+    if (rc < 0)
+        return rc;
     uint64_t number = next_id(e, own);
     asq__call_id_format(id, target);
     asq__err(label, sizeof label, 0, "%s %s", name, target);
     asq__buf_init(&bytes, CONTROL_BYTES);
     asq__batch_head(own, e->config.client, number, &bytes);
     job->target = target;
-    int rc = asq__job_encode(job, &bytes);
+    rc = asq__job_encode(job, &bytes);
     if (rc == 0 && bytes.len > asq__redis_max_string(e->redis))
         rc = ASQ_ELIMIT;
     if (rc == 0)

@@ -12,8 +12,12 @@
 #include "redis/keys.h"
 #include "redis/redis_state.h"
 #include "redis/refusal.h"
+#include "redis/script.h"
 #include "redis/url.h"
+#include "value/clock.h"
 #include "value/decimal.h"
+#include "value/error.h"
+#include "value/pools.h"
 
 static void create_meta(struct asq__redis *r);
 
@@ -53,12 +57,162 @@ static bool repair_meta(struct asq__redis *r, bool wrong_type)
     if (wrong_type)
         asq__conn_cmd(r->home->conn, NULL, NULL, "RENAME", key, aside, NULL);
     else
-        asq__conn_cmd(r->home->conn, NULL, NULL, "HDEL", key, "format", "partitions", NULL);
+        asq__conn_cmd(r->home->conn, NULL, NULL, "HDEL", key, "format", "partitions", "pools",
+                      NULL);
     create_meta(r);
     return true;
 }
 
-enum { FIELD_FORMAT, FIELD_PARTITIONS, FIELD_STATE, FIELD_AT, FIELD_TO, FIELD_FROM, FIELDS };
+/* ---- pools ---- */
+
+const struct asq__pools *asq__redis_pools(const struct asq__redis *r)
+{
+    return atomic_load(&r->meta.pools);
+}
+
+uint32_t asq__redis_partitions(const struct asq__redis *r)
+{
+    return r->meta.partitions;
+}
+
+void asq__namespace_release(struct asq__namespace *m)
+{
+    for (struct asq__pools *t = m->pools, *before; t; t = before) {
+        before = t->before;
+        free(t);
+    }
+}
+
+/* Makes a table the newest one. Those before stay, because other threads may read them. */
+static void keep_pools(struct asq__redis *r, struct asq__pools *t)
+{
+    t->before = r->meta.pools;
+    atomic_store(&r->meta.pools, t);
+    if (t->partitions > r->meta.partitions)
+        r->meta.partitions = t->partitions;
+}
+
+/* Tells the layers above of partitions that are new; their servers are known first. */
+static bool grow(struct asq__redis *r, uint32_t before)
+{
+    if (asq__redis_open_routes(r) < 0)
+        return false;
+    if (before && r->meta.partitions > before)
+        announce(r, ASQ__NAMESPACE_GROWN, before);
+    return true;
+}
+
+int asq__redis_ask_pool(struct asq__redis *r, const char *name, const char *partitions,
+                        asq__reply_fn fn, void *user)
+{
+    char key[ASQ__KEY_MAX], channel[ASQ__KEY_MAX];
+    asq__keys_meta(&r->keys, key);
+    asq__keys_channel(&r->keys, "workers", channel);
+    return asq__conn_cmd(asq__redis_home(r), fn, user,
+                         ASQ__POOL_ARGS(key, name, partitions, channel), NULL);
+}
+
+/* Puts pools back that Redis has lost. Who may not do it leaves it to others. */
+static void restore_pools(struct asq__redis *r, const struct asq__pools *known, size_t there)
+{
+    char number[16];
+    for (size_t i = there; i < known->n; i++) {
+        snprintf(number, sizeof number, "%u", known->list[i].partitions);
+        asq__redis_ask_pool(r, known->list[i].name, number, NULL, NULL);
+    }
+}
+
+enum pools_taken { SAME, GROWN, OTHERS };
+
+/* Takes the table that Redis has. */
+static enum pools_taken take_pools(struct asq__redis *r, struct asq__pools *t)
+{
+    const struct asq__pools *known = r->meta.pools;
+    if (known && asq__pools_include(known, t)) {
+        restore_pools(r, known, t->n);
+        free(t);
+        return SAME;
+    }
+    bool grown = !known || asq__pools_include(t, known);
+    if (!grown)
+        r->meta.partitions = 0;
+    keep_pools(r, t);
+    return grown ? GROWN : OTHERS;
+}
+
+int asq__redis_take_pools(struct asq__redis *r, const char *text, char *err, size_t errlen)
+{
+    struct asq__pools *t;
+    uint32_t before = r->meta.partitions;
+    int rc = asq__pools_read(r->meta.pools->list[0].partitions, text, &t, err, errlen);
+    if (rc < 0)
+        return rc;
+    if (!asq__pools_include(t, r->meta.pools) && !asq__pools_include(r->meta.pools, t)) {
+        free(t);
+        asq__redis_refresh_meta(r);
+        return asq__err(err, errlen, ASQ_EREDIS, "the namespace was made anew meanwhile");
+    }
+    if (take_pools(r, t) == GROWN && !grow(r, before))
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    return 0;
+}
+
+int asq__redis_take_pool(struct asq__redis *r, const char *name, const redisReply *reply, char *err,
+                         size_t errlen)
+{
+    bool is_answer = reply->type == REDIS_REPLY_ARRAY && reply->elements &&
+                     reply->element[0]->type == REDIS_REPLY_STRING;
+    const char *state = is_answer ? reply->element[0]->str : "";
+    const redisReply *more = is_answer && reply->elements > 1 ? reply->element[1] : NULL;
+    if (asq__reply_is_denial(reply))
+        return asq__err(err, errlen, ASQ_EREDIS,
+                        "there is no pool '%s', and this user may not make it; start a worker with "
+                        "--pool %s, which makes it (%s)",
+                        name, name, reply->str);
+    if (reply->type == REDIS_REPLY_ERROR)
+        return asq__err(err, errlen, ASQ_EREDIS, "making pool '%s': %s", name, reply->str);
+    if (strcmp(state, "FULL") == 0 && more && more->type == REDIS_REPLY_INTEGER)
+        return asq__err(err, errlen, ASQ_ELIMIT,
+                        "there is no pool '%s', and no room for it: a namespace has at most %u "
+                        "partitions, and %lld are left (as-ctl pools). Agent ids with a '/' name a "
+                        "pool",
+                        name, ASQ__MAX_PARTITIONS, more->integer);
+    if (!more || more->type != REDIS_REPLY_STRING)
+        return asq__err(
+            err, errlen, ASQ_EPROTO,
+            "making pool '%s': asq:{%s}:meta is not one of a namespace that this version "
+            "serves (is it being moved to another Redis?)",
+            name, r->config.ns);
+    int rc = asq__redis_take_pools(r, more->str, err, errlen);
+    return rc < 0 ? rc
+           : asq__pools_find(r->meta.pools, name, strlen(name)) != NULL
+               ? 0
+               : asq__err(err, errlen, ASQ_ENOENT, ASQ__NO_POOL, name);
+}
+
+bool asq__redis_reach(struct asq__redis *r, uint32_t partition)
+{
+    uint32_t before = r->meta.partitions;
+    if (partition >= ASQ__MAX_PARTITIONS)
+        return false;
+    if (partition < before)
+        return true;
+    r->meta.partitions = partition + 1;
+    return grow(r, before);
+}
+
+/* ---- reading ---- */
+
+enum {
+    FIELD_FORMAT,
+    FIELD_PARTITIONS,
+    FIELD_STATE,
+    FIELD_AT,
+    FIELD_TO,
+    FIELD_FROM,
+    FIELD_POOLS,
+    FIELDS
+};
 
 /* Returns a field of the reply; "" if it is missing. */
 static const char *field(const redisReply *reply, int which)
@@ -162,12 +316,26 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
         asq__redis_reject(r, ASQ_EPROTO, why);
         return;
     }
+    struct asq__pools *pools;
+    char wrong[300];
+    int rc = asq__pools_read(partitions, field(reply, FIELD_POOLS), &pools, wrong, sizeof wrong);
+    if (rc == ASQ_ENOMEM) {
+        asq__conn_drop(c, wrong);
+        return;
+    }
+    if (rc < 0 && repair_meta(r, false))
+        return;
+    if (rc < 0) {
+        snprintf(why, sizeof why, "field pools of asq:{%s}:meta: %s", r->config.ns, wrong);
+        asq__redis_reject(r, ASQ_EPROTO, why);
+        return;
+    }
     uint32_t before = r->meta.partitions;
-    r->meta.partitions = partitions;
+    enum pools_taken taken = take_pools(r, pools);
     r->meta.creating = false;
     bool moved = before && r->facts.mode.cluster != r->facts.was_cluster;
     r->facts.was_cluster = r->facts.mode.cluster;
-    if (before && before != partitions)
+    if (before && taken == OTHERS)
         announce(r, ASQ__NAMESPACE_CHANGED, before);
     else if (moved)
         announce(r, ASQ__NAMESPACE_MOVED, before);
@@ -178,7 +346,7 @@ static void on_meta(struct asq__conn *c, const redisReply *reply, void *user)
     else if (!before && is_dotted(r))
         announce(r, ASQ__NAMESPACE_DOTTED, before);
     r->meta.repairing = r->meta.recreated = false;
-    if (asq__redis_open_routes(r) < 0)
+    if (taken == GROWN ? !grow(r, before) : asq__redis_open_routes(r) < 0)
         asq__conn_drop(c, "out of memory");
     r->meta.known = asq__conn_is_up(c); /* not before all slots are wanted */
     asq__redis_check_up(r);
@@ -208,8 +376,9 @@ int asq__namespace_ask(struct asq__redis *r)
     char key[ASQ__KEY_MAX];
     asq__keys_meta(&r->keys, key);
     int rc = asq__conn_cmd(r->home->conn, on_meta, r, "HMGET", key, "format", "partitions",
-                           "move_state", "moved_at", "moved_to", "moved_from", NULL);
+                           "move_state", "moved_at", "moved_to", "moved_from", "pools", NULL);
     r->meta.reading = rc == 0;
+    r->meta.asked_ms = asq__now_ms_coarse();
     return rc;
 }
 
@@ -218,7 +387,7 @@ int asq__namespace_ask(struct asq__redis *r)
 static void create_meta(struct asq__redis *r)
 {
     char key[ASQ__KEY_MAX], format[16], partitions[16], created[32];
-    uint32_t n = r->meta.partitions     ? r->meta.partitions
+    uint32_t n = r->meta.pools          ? r->meta.pools->list[0].partitions
                  : r->config.partitions ? r->config.partitions
                                         : ASQ__DEFAULT_PARTITIONS;
     if (is_dotted(r) && !r->meta.partitions) { /* may be opened, but not created */
@@ -242,6 +411,12 @@ void asq__namespace_reset(struct asq__namespace *m)
 {
     m->known = m->reading = m->repairing = m->creating = m->recreated = m->denied = false;
     m->error[0] = '\0';
+}
+
+void asq__redis_refresh_meta_after(struct asq__redis *r, int64_t ms)
+{
+    if (asq__now_ms_coarse() - r->meta.asked_ms > ms)
+        asq__redis_refresh_meta(r);
 }
 
 void asq__redis_refresh_meta(struct asq__redis *r)

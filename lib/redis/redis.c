@@ -171,11 +171,6 @@ struct ev_loop *asq__redis_loop(const struct asq__redis *r)
     return r->config.loop;
 }
 
-uint32_t asq__redis_partitions(const struct asq__redis *r)
-{
-    return r->meta.partitions;
-}
-
 /* ---- up and down ---- */
 
 void asq__redis_check_up(struct asq__redis *r)
@@ -791,6 +786,7 @@ void asq__redis_free(struct asq__redis *r)
     free(r->slots);
     free(r->announced);
     free(r->parts);
+    asq__namespace_release(&r->meta);
     free(r->name);
     free(r);
 }

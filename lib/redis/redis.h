@@ -16,15 +16,17 @@
 #include <stdint.h>
 
 #include "asqueue.h"
+#include "redis/conn.h"
 #include "redis/script.h"
 
-#define ASQ__FORMAT_VERSION 1
+#define ASQ__FORMAT_VERSION      1
+#define ASQ__FORMAT_VERSION_TEXT "1"
 /* Format of a namespace that moves, or has moved, to another Redis: no version opens it. */
 #define ASQ__FORMAT_MOVED       "4294967295"
 #define ASQ__DEFAULT_PARTITIONS 128u
-#define ASQ__MAX_PARTITIONS     16384u
 
 struct asq__host;
+struct asq__pools;
 struct asq__redis;
 
 /* Changes of the namespace since it was first seen. */
@@ -32,7 +34,8 @@ enum asq__namespace_event {
     ASQ__NAMESPACE_RECREATED, /* the meta hash was gone, and was recreated with the same facts */
     ASQ__NAMESPACE_REPAIRED,  /* the meta hash was invalid, and was restored */
     ASQ__NAMESPACE_DOTTED,    /* the name has dots, which new ones may not have */
-    ASQ__NAMESPACE_CHANGED,   /* the number of partitions has changed */
+    ASQ__NAMESPACE_GROWN,     /* there are more pools, with partitions behind those before */
+    ASQ__NAMESPACE_CHANGED,   /* the partitions are others */
     ASQ__NAMESPACE_MOVED      /* the server has become a node of a Cluster, or is none any more */
 };
 
@@ -68,8 +71,8 @@ struct asq__redis_config {
     /* Called when pushes of a partition are heard from now on, and when they are not any more; see
      * asq__redis_hear. May be NULL. */
     void (*heard)(struct asq__redis *r, uint32_t partition, bool now, void *user);
-    /* before: the previous number of partitions. CHANGED and
-     * MOVED come before `up`. */
+    /* before: the previous number of partitions of all pools. CHANGED, MOVED and GROWN come before
+     * `up`; GROWN later, too. */
     void (*namespace_event)(struct asq__redis *r, enum asq__namespace_event what, uint32_t before,
                             void *user);
     /* Called for each reply to TIME; set_ms: the step of Redis' clock since the last one. May be
@@ -141,12 +144,34 @@ struct ev_loop *asq__redis_loop(const struct asq__redis *r);
 void asq__redis_hear(struct asq__redis *r, uint32_t partition);
 void asq__redis_unhear(struct asq__redis *r, uint32_t partition);
 void asq__redis_unhear_all(struct asq__redis *r); /* before the number of partitions changes */
-/* Returns the number of partitions, valid from the first `up` on. Read whenever a connection comes
- * up, and by asq__redis_refresh_meta. */
+/* Returns the pools, and the number of the partitions of all of them, valid from the first `up` on.
+ * Read whenever a connection comes up, and by asq__redis_refresh_meta. Any thread may ask; a table
+ * stays until asq__redis_free. */
+const struct asq__pools *asq__redis_pools(const struct asq__redis *r);
 uint32_t asq__redis_partitions(const struct asq__redis *r);
+/* Runs pool.lua, on the connection for keys of the namespace; its reply is for
+ * asq__redis_take_pool. partitions: as the script takes it. fn may be NULL. Failures as of asq__conn_argv. */
+int asq__redis_ask_pool(struct asq__redis *r, const char *name, const char *partitions,
+                        asq__reply_fn fn, void *user);
+/* Takes the field `pools` of meta, as a caller has read it. Returns 0 or a code, with a text in
+ * err. */
+int asq__redis_take_pools(struct asq__redis *r, const char *text, char *err, size_t errlen);
+#define ASQ__NO_POOL "there is no pool '%s' (as-ctl pools)"
+/* Takes the answer of pool.lua about a pool, after which asq__redis_pools has it. Returns 0 or a
+ * code, with a text in err. The script's arguments are ASQ__POOL_ARGS. */
+int asq__redis_take_pool(struct asq__redis *r, const char *name, const redisReply *reply, char *err,
+                         size_t errlen);
+#define ASQ__POOL_ARGS(meta_key, name, partitions, channel)                                        \
+    "EVAL", asq__script_pool, "1", meta_key, name, partitions, ASQ__MAX_PARTITIONS_TEXT, channel,  \
+        ASQ__FORMAT_VERSION_TEXT
+/* Makes room for work on a partition which another process has told of, and whose pool may not be
+ * known yet. False: there can be no such partition, or there is no memory. */
+bool asq__redis_reach(struct asq__redis *r, uint32_t partition);
 /* Reads the namespace's facts again, after keys have vanished or while no worker answers: Redis
  * may have been flushed and the namespace recreated. */
 void asq__redis_refresh_meta(struct asq__redis *r);
+/* Does so unless they were read within this time. */
+void asq__redis_refresh_meta_after(struct asq__redis *r, int64_t ms);
 /* Writes what the connections for commands have not written yet, as much as the sockets accept. */
 void asq__redis_flush(struct asq__redis *r);
 /* Load all scripts again, because the partition's server, or that of the namespace's keys, has

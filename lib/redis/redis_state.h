@@ -36,14 +36,16 @@ struct asq__sentinel_watch;
 
 /* The meta hash, read and made by namespace.c. */
 struct asq__namespace {
-    uint32_t partitions;
-    bool known;      /* on this connection */
-    bool reading;    /* a read is under way */
-    bool creating;   /* it was made since the last read */
-    bool recreated;  /* it was gone, and exists again */
-    bool repairing;  /* it was invalid, and is being restored */
-    bool denied;     /* why it cannot be made: this user may not */
-    char error[200]; /* of making it */
+    uint32_t partitions;              /* of all pools, and those that were reached for */
+    struct asq__pools *_Atomic pools; /* the newest table; NULL: none is known */
+    int64_t asked_ms;                 /* of the last read */
+    bool known;                       /* on this connection */
+    bool reading;                     /* a read is under way */
+    bool creating;                    /* it was made since the last read */
+    bool recreated;                   /* it was gone, and exists again */
+    bool repairing;                   /* it was invalid, and is being restored */
+    bool denied;                      /* why it cannot be made: this user may not */
+    char error[200];                  /* of making it */
 };
 
 /* Holds what server_facts.c has learned from the home server. */
@@ -128,6 +130,7 @@ void asq__redis_find_later(struct asq__redis *r);
 int asq__redis_open_routes(struct asq__redis *r);
 
 /* namespace.c */
+void asq__namespace_release(struct asq__namespace *m);
 void asq__namespace_reset(struct asq__namespace *m); /* on a new connection */
 int asq__namespace_ask(struct asq__redis *r);
 

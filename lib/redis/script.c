@@ -20,6 +20,7 @@ const char *const asq__script_move_seal = asq__lua_move_seal;
 const char *const asq__script_move_try = asq__lua_move_try;
 const char *const asq__script_move_unseal = asq__lua_move_unseal;
 const char *const asq__script_promise_settle = asq__lua_promise_settle;
+const char *const asq__script_pool = asq__lua_pool;
 const char *const asq__script_permit = asq__lua_permit;
 const char *const asq__script_note_death = asq__lua_note_death;
 const char *const asq__script_note_heir = asq__lua_note_heir;

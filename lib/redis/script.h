@@ -38,6 +38,8 @@ extern const char *const asq__script_stats_read;
 extern const char *const asq__script_move_lock, *const asq__script_move_mark;
 extern const char *const asq__script_move_seal, *const asq__script_move_unseal;
 extern const char *const asq__script_move_try;
+/* Run by who meets a pool that it does not know. */
+extern const char *const asq__script_pool;
 /* Run by who settles a promise. */
 extern const char *const asq__script_promise_settle;
 /* Run by a supervisor for a process that has died. */

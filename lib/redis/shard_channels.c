@@ -40,8 +40,13 @@ void asq__shard_channels_subscribe(struct asq__shard_channels *s, struct asq__co
 void asq__shard_channels_want(struct asq__shard_channels *s, struct asq__conn *c,
                               uint32_t partitions, uint32_t partition)
 {
-    if (!s->wanted && (s->wanted = calloc(partitions, sizeof *s->wanted)))
+    bool *wanted = NULL;
+    if (partitions > s->partitions &&
+        (wanted = realloc(s->wanted, partitions * sizeof *s->wanted))) {
+        memset(wanted + s->partitions, 0, (partitions - s->partitions) * sizeof *wanted);
+        s->wanted = wanted;
         s->partitions = partitions;
+    }
     if (partition >= s->partitions || s->wanted[partition])
         return; /* without memory, results are looked for in their keys */
     s->wanted[partition] = true;

@@ -32,6 +32,7 @@
 #include "asqueue.h"
 #include "client/engine.h"
 #include "client/handle.h"
+#include "redis/redis.h"
 #include "redis/timer.h"
 #include "value/buf.h"
 #include "value/clock.h"
@@ -194,7 +195,7 @@ static void view_call(const struct asq__wcall *c, struct view *v)
 static struct asq__partition *own_partition(struct asq__process *w, const char *call,
                                             struct asq__call_id *ret)
 {
-    if (asq__call_id_parse(call, ret) < 0 || ret->partition >= w->nparts)
+    if (asq__call_id_parse(call, ret) < 0 || !asq__redis_reach(w->redis, ret->partition))
         return NULL;
     struct asq__partition *p = &w->parts[ret->partition];
     return asq__partition_is_owned(p) ? p : NULL;
@@ -344,7 +345,8 @@ static bool send_on(struct asq__process *w, const struct search *s, const struct
     Asqueue__Probe probe;
     Asqueue__Waiting *calls = calloc(waits->n, sizeof *calls);
     Asqueue__Waiting **list = calloc(waits->n, sizeof(Asqueue__Waiting *));
-    bool ok = calls && list && asq__call_id_parse(to->call, &id) == 0 && id.partition < w->nparts;
+    bool ok = calls && list && asq__call_id_parse(to->call, &id) == 0 &&
+              asq__redis_reach(w->redis, id.partition);
     for (size_t i = 0; ok && i < waits->n; i++) {
         const struct asq__waiter *c = waits->calls[i];
         list[i] = &calls[i];

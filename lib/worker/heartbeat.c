@@ -31,6 +31,7 @@
 #include "value/classes.h"
 #include "value/clock.h"
 #include "value/fd.h"
+#include "value/pools.h"
 #include "worker/allowed.h"
 #include "worker/core/series.h"
 #include "worker/leave.h"
@@ -250,14 +251,15 @@ static redisReply *run_beat(struct asq__heartbeat *hb, struct asq__sync *ctx, bo
         ctx,
         "EVAL %s 4 %s %s %s %s %s %s %lld %s id %s host %s pid %s version %s client %s capacity %s "
         "partitions %s calls %s failures %s dead_letters %s agents %s agent_bytes %s "
-        "lease_time_ms %s stopping %s classes %s knows %s awaits %s stuck %s parked %s "
+        "lease_time_ms %s stopping %s classes %s knows %s pools %s awaits %s stuck %s parked %s "
         "stack_used %s stacks_unguarded %s lost_commits %s beat %s",
         asq__script_beat, workers, key, beats, changes, w->config.id, w->client,
         (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES), force ? "1" : "0", w->config.id,
         host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3], number[4],
         number[7], number[5], number[11], number[6], atomic_load(w->stop) ? "1" : "0", hb->classes,
-        w->knows ? w->knows : ASQ__CLASSES_ALL, awaits, stuck, number[8], number[9], number[10],
-        number[13], number[12]);
+        w->knows ? w->knows : ASQ__CLASSES_ALL,
+        w->config.pools ? w->config.pools : ASQ__POOL_DEFAULT, awaits, stuck, number[8], number[9],
+        number[10], number[13], number[12]);
     if (r && w->config.figures)
         atomic_store(&w->config.figures->gauges.round_trip_ns, asq__now_ns() - sent_ns);
     if (!r)

@@ -26,6 +26,7 @@
 
 #include "asqueue.h"
 #include "client/engine.h"
+#include "redis/redis.h"
 #include "value/buf.h"
 #include "value/clock.h"
 #include "value/error.h"
@@ -249,7 +250,7 @@ static void await(struct asq__inputs *in, struct input *item)
     const char *text = item->place.future->future->text;
     struct asq__call_id id;
     int rc = asq__call_id_parse(text, &id);
-    if (rc == 0 && id.partition >= w->nparts)
+    if (rc == 0 && !asq__redis_reach(w->redis, id.partition))
         rc = ASQ_EINVAL;
     item->pending = true;
     in->pending++;

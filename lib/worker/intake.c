@@ -21,8 +21,8 @@
 #include "value/assert.h"
 #include "value/buf.h"
 #include "value/clock.h"
-#include "value/hash.h"
 #include "value/list.h"
+#include "value/pools.h"
 #include "value/quick_clock.h"
 #include "value/msg.h"
 #include "value/table.h"
@@ -338,7 +338,8 @@ static bool is_at_home(const struct asq__partition *p, const Asqueue__Batch *bat
 {
     for (size_t i = 0; i < batch->n_jobs; i++) {
         const char *agent = batch->jobs[i]->agent;
-        if (asq__partition_of(agent, strlen(agent), p->w->nparts) != p->number)
+        uint32_t at;
+        if (!asq__pools_place(asq__redis_pools(p->w->redis), agent, &at) || at != p->number)
             return false;
     }
     return true;

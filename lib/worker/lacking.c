@@ -11,25 +11,37 @@
 
 #include "asqueue.h"
 #include "client/class.h"
+#include "redis/redis.h"
 #include "value/classes.h"
+#include "value/pools.h"
 #include "worker/commit.h"
 #include "worker/partition.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/recount.h"
 
-/* Returns how many of the classes the live worker lacks that has most of them. */
-static unsigned count_missing_everywhere(const struct asq__process *w, const char *classes)
+/* Returns how many of the classes the live worker of a pool lacks that has most of them. */
+static unsigned count_missing_everywhere(const struct asq__process *w, const char *pool,
+                                         const char *classes)
 {
     unsigned fewest = UINT_MAX;
     char *kinds = w->kinds ? strdup(w->kinds) : NULL, *rest = kinds, *set;
     while (fewest && rest && *rest && (set = strsep(&rest, "\n"))) {
+        const char *pools = strsep(&set, " ");
+        if (!set || !asq__pool_list_has(pools, pool))
+            continue;
         bool is_all = strcmp(set, ASQ__CLASSES_ALL) == 0;
         unsigned missing = is_all ? 0 : asq__classes_count_missing(set, classes);
         fewest = missing < fewest ? missing : fewest;
     }
     free(kinds);
     return kinds ? fewest : 0;
+}
+
+static const char *pool_of(const struct asq__partition *p)
+{
+    const struct asq__pool *pool = asq__pools_of(asq__redis_pools(p->w->redis), p->number);
+    return pool ? pool->name : ASQ__POOL_DEFAULT;
 }
 
 enum reach {
@@ -45,18 +57,20 @@ static enum reach reach_of(const struct asq__partition *p, const char *name, uin
     char *all = strdup(p->needs ? p->needs : "");
     enum reach reach = TOO_MANY;
     if (all && asq__classes_add(&all, name, version) >= 0)
-        reach = count_missing_everywhere(w, all) < asq__classes_count_missing(w->knows, all)
-                    ? REACHABLE
-                    : UNREACHABLE;
+        reach =
+            count_missing_everywhere(w, pool_of(p), all) < asq__classes_count_missing(w->knows, all)
+                ? REACHABLE
+                : UNREACHABLE;
     free(all);
     return reach;
 }
 
-/* Returns whether a live worker has the class. */
-static bool is_anywhere(const struct asq__process *w, const char *name, uint32_t version)
+/* Returns whether a live worker of the partition's pool has the class. */
+static bool is_anywhere(const struct asq__partition *p, const char *name, uint32_t version)
 {
     char *set = NULL;
-    bool is = asq__classes_add(&set, name, version) > 0 && !count_missing_everywhere(w, set);
+    bool is = asq__classes_add(&set, name, version) > 0 &&
+              !count_missing_everywhere(p->w, pool_of(p), set);
     free(set);
     return is;
 }
@@ -82,7 +96,7 @@ static void describe_lack(const struct asq__partition *p, const char *name, uint
                           char *why, size_t n)
 {
     struct asq__process *w = p->w;
-    if (is_anywhere(w, name, version))
+    if (is_anywhere(p, name, version))
         snprintf(why, n,
                  "no live worker has version %lu of class %s together with the classes of other "
                  "agents in partition %u: %.200s",

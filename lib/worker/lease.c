@@ -22,6 +22,7 @@
 #include "value/hex.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/pools.h"
 #include "value/random.h"
 #include "value/table.h"
 #include "worker/actor_fetch.h"
@@ -452,11 +453,14 @@ bool asq__leases_run_due(struct asq__process *w)
 
 int asq__partitions_init(struct asq__process *w)
 {
+    w->parts = calloc(ASQ__MAX_PARTITIONS, sizeof *w->parts); /* memory comes with their use */
+    return w->parts ? asq__partitions_grow(w) : ASQ_ENOMEM;
+}
+
+int asq__partitions_grow(struct asq__process *w)
+{
     uint32_t n = asq__redis_partitions(w->redis);
-    w->parts = calloc(n, sizeof *w->parts);
-    if (!w->parts)
-        return ASQ_ENOMEM;
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = w->nparts; i < n; i++) {
         struct asq__partition *p = &w->parts[i];
         p->w = w;
         p->number = i;

@@ -11,6 +11,8 @@ struct asq__partition;
 struct asq__process;
 
 int asq__partitions_init(struct asq__process *w);
+/* Adds those that have come since. */
+int asq__partitions_grow(struct asq__process *w);
 /* Drops all that they hold; pending replies find nothing. */
 void asq__partitions_drop(struct asq__process *w);
 void asq__partitions_release(struct asq__process *w);

@@ -58,6 +58,7 @@
 #include "worker/nested.h"
 #include "worker/partition.h"
 #include "worker/pause.h"
+#include "worker/pools.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/promises.h"
@@ -287,6 +288,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
     if (!w->parts)
         return;
     asq__stats_upkeep(w);
+    asq__worker_pools_make(w);
     forget_refusal(w);
     asq__process_check_policy(w);
     pthread_mutex_lock(&w->untaken_failures_lock);

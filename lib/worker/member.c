@@ -148,7 +148,8 @@ static void add_live(struct asq__node *node, void *user)
     struct asq__peer *p = ASQ__CONTAINER(node, struct asq__peer, node);
     if (p->stopping || !is_alive(live->m, p, live->now) || is_self(live->m, p))
         return;
-    asq__candidates_add(live->candidates, p->id, p->capacity, p->knows);
+    asq__candidates_add(live->candidates, p->id, p->capacity,
+                        (struct asq__kind){ p->knows.text, p->pools.text });
 }
 
 /* Removes a dead worker from the set, where its id would stay for ever. */
@@ -301,11 +302,12 @@ static bool find_candidates(struct asq__members *m, struct asq__candidates *c, i
 {
     const struct asq__process *w = m->w;
     struct live live = { .m = m, .candidates = c, .now = now };
-    if (asq__candidates_init(c, m->peers.count + 1, w->nparts) < 0)
+    if (asq__candidates_init(c, m->peers.count + 1, asq__redis_pools(w->redis), w->nparts) < 0)
         return false;
     asq__table_each(&m->peers, add_live, &live);
     /* The process itself is alive and knows its capacity, even if its hash says otherwise. */
-    asq__candidates_add(c, w->config.id, w->config.capacity, w->knows);
+    asq__candidates_add(c, w->config.id, w->config.capacity,
+                        (struct asq__kind){ w->knows, w->config.pools });
     return true;
 }
 
@@ -377,7 +379,7 @@ static void read_leases(struct asq__members *m)
     struct asq__candidates c;
     int64_t resumed = resumed_ms(m);
     bool found = find_candidates(m, &c, asq__now_ms());
-    bool alike = found && c.nkinds == 1;
+    bool alike = found && asq__candidates_are_alike(&c);
     m->leases_asked = true;
     if (alike)
         place(m, &c);

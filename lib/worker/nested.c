@@ -27,6 +27,7 @@
 #include "worker/exec/run.h"
 #include "worker/handover.h"
 #include "worker/nested.h"
+#include "worker/nested_pools.h"
 #include "worker/nested_state.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
@@ -192,6 +193,17 @@ static int nested_wait(asq *h, bool (*ready)(void *arg), void *arg, int64_t time
             return ready(arg) ? 0 : ASQ_ETIMEOUT;
         }
     }
+}
+
+void asq__nested_end_wait(struct asq__nested *n, atomic_bool *over, bool (*ready)(void *arg),
+                          void *arg)
+{
+    atomic_store_explicit(over, true, memory_order_release);
+    if (!n->run || !asq__run_is_parked(n->run) || n->ready != ready || n->arg != arg)
+        return;
+    n->run->wait_rc = 0;
+    ev_timer_stop(n->w->loop, &n->timer);
+    n->w->run_hooks->unpark(n->run);
 }
 
 enum asq__wait asq__nested_waits_for(const struct asq__run *run, asq__wait_fn visit, void *user)
@@ -366,6 +378,7 @@ static const struct asq__mode nested_mode = {
     .record_steps = asq__nested_record_steps,
     .next_signal = asq__nested_next_signal,
     .settle = asq__nested_settle,
+    .ask_pools = asq__nested_ask_pools,
     .close = nested_close,
     .release = nested_release,
 };
@@ -430,7 +443,7 @@ asq *asq__nested_handle(asq_ctx *ctx)
     h->chain = &n->chain;
     h->outer_trace = ctx->trace;
     h->max_message_size = run->w->config.max_message_size;
-    h->partitions = run->w->nparts;
+    asq__nested_know_pools(h);
     if (asq__config_logs(&run->w->config, ASQ_LOG_ERROR)) {
         h->log = log_text;
         h->log_user = run->w;

@@ -69,4 +69,9 @@ void asq__nested_call_done(struct asq__call *call, const Asqueue__Result *result
 /* Counts a failure that the method did not look at; see asq__mode.unseen. */
 void asq__nested_unseen(asq *h, const asq_result *r, const asq_error *error);
 
+/* Ends a wait for what a request of the method brings: sets *over, and wakes the method if it waits
+ * with ready(arg). On the loop. */
+void asq__nested_end_wait(struct asq__nested *n, atomic_bool *over, bool (*ready)(void *arg),
+                          void *arg);
+
 #endif

@@ -51,7 +51,8 @@ static const char *const peer_fields[ASQ__PEER_FIELDS] = { [ASQ__PEER_HEARTBEAT]
                                                            [ASQ__PEER_CLIENT] = "client",
                                                            [ASQ__PEER_HOST] = "host",
                                                            [ASQ__PEER_PID] = "pid",
-                                                           [ASQ__PEER_KNOWS] = "knows" };
+                                                           [ASQ__PEER_KNOWS] = "knows",
+                                                           [ASQ__PEER_POOLS] = "pools" };
 
 /* Workers whose hashes one command reads. */
 struct query {

@@ -15,6 +15,7 @@
 #include "value/decimal.h"
 #include "value/error.h"
 #include "value/list.h"
+#include "value/pools.h"
 #include "value/table.h"
 #include "value/value.h"
 #include "worker/process.h"
@@ -72,8 +73,10 @@ static void peer_free(struct asq__table *peers, struct asq__peer *p)
 {
     asq__table_del(peers, &p->node);
     free(p->id);
-    free(p->knows);
-    free(p->other_knows);
+    free(p->knows.text);
+    free(p->knows.other);
+    free(p->pools.text);
+    free(p->pools.other);
     free(p);
 }
 
@@ -180,22 +183,27 @@ static void take_text(char **to, const char *text)
     *to = text ? strdup(text) : NULL;
 }
 
-/* Takes the classes of a worker; another set is believed as another capacity is. */
-static void see_classes(struct asq__peer *p, const redisReply *reply, long long heartbeat)
+/* Takes what a worker says with each heartbeat; another text is believed as another capacity is. */
+static void see_text(struct asq__peer *p, struct asq__peer_text *t, const char *text,
+                     long long heartbeat)
 {
-    bool tells = reply->type == REDIS_REPLY_STRING && strcmp(reply->str, ASQ__CLASSES_ALL) != 0;
-    const char *text = tells ? reply->str : NULL;
     if (!p->whole) {
-        take_text(&p->knows, text);
-    } else if (is_same(text, p->knows)) {
-        p->other_knows_heartbeat = 0;
-    } else if (!p->other_knows_heartbeat || !is_same(text, p->other_knows)) {
-        take_text(&p->other_knows, text);
-        p->other_knows_heartbeat = heartbeat;
-    } else if (heartbeat != p->other_knows_heartbeat) {
-        take_text(&p->knows, text);
-        p->other_knows_heartbeat = 0;
+        take_text(&t->text, text);
+    } else if (is_same(text, t->text)) {
+        t->other_heartbeat = 0;
+    } else if (!t->other_heartbeat || !is_same(text, t->other)) {
+        take_text(&t->other, text);
+        t->other_heartbeat = heartbeat;
+    } else if (heartbeat != t->other_heartbeat) {
+        take_text(&t->text, text);
+        t->other_heartbeat = 0;
     }
+}
+
+/* Returns a field that is a text; NULL: it is none, or says `all`, as where it is missing. */
+static const char *text_of(const redisReply *field, const char *all)
+{
+    return field->type == REDIS_REPLY_STRING && strcmp(field->str, all) != 0 ? field->str : NULL;
 }
 
 /* Takes which process it is. What a hash without a process has leaves the last one. */
@@ -230,8 +238,12 @@ bool asq__peer_see(struct asq__peer *p, redisReply *const *field)
     bool proves = has_heartbeat && asq__peer_see_heartbeat(p, (long long) heartbeat);
     if (has_heartbeat && has_capacity)
         see_capacity(p, (uint32_t) capacity, (long long) heartbeat);
-    if (has_heartbeat)
-        see_classes(p, field[ASQ__PEER_KNOWS], (long long) heartbeat);
+    if (has_heartbeat) {
+        see_text(p, &p->knows, text_of(field[ASQ__PEER_KNOWS], ASQ__CLASSES_ALL),
+                 (long long) heartbeat);
+        see_text(p, &p->pools, text_of(field[ASQ__PEER_POOLS], ASQ__POOL_DEFAULT),
+                 (long long) heartbeat);
+    }
     p->whole |= has_heartbeat && has_capacity && p->lease_time_ms &&
                 asq__reply_is(field[ASQ__PEER_ID], p->id) &&
                 asq__peer_is_client(field[ASQ__PEER_CLIENT]);

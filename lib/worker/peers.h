@@ -20,10 +20,12 @@ struct asq__peer {
     /* Capacity, and a deviating value in its hash, first seen beside other_heartbeat. */
     uint32_t capacity, other_capacity;
     long long other_heartbeat;
-    /* Classes of the worker, as classes.h has them (NULL: it may have every class), and a deviating
-     * set in its hash, first seen beside `other_knows_heartbeat`. */
-    char *knows, *other_knows;
-    long long other_knows_heartbeat;
+    struct asq__peer_text {
+        char *text;  /* NULL: none was ever there, or none of its own */
+        char *other; /* a deviating one in its hash, first seen beside */
+        long long other_heartbeat;
+    } knows,               /* classes, as classes.h has them; NULL: it may have every class */
+        pools;             /* as value/pools.h has lists */
     int64_t lease_time_ms; /* lease time in its hash */
     int64_t moved_ms;      /* time when the heartbeat was last seen to move */
     bool seen, listed, present, stopping;
@@ -54,6 +56,7 @@ enum {
     ASQ__PEER_HOST,
     ASQ__PEER_PID,
     ASQ__PEER_KNOWS,
+    ASQ__PEER_POOLS,
     ASQ__PEER_FIELDS
 };
 

@@ -93,6 +93,7 @@ enum {
 struct asq__process_config {
     const struct asq__url *url;
     const char *ns, *id;
+    const char *pools; /* that it serves, as value/pools.h has lists */
     struct asq__registry *registry;
     const asq_value *models;
     uint32_t partitions, capacity, max_expire_time_s, max_attempts, max_waiting, max_dead_letters;
@@ -148,7 +149,9 @@ struct asq__process {
     char client[17];
     uint64_t client_number;
     uint32_t nparts;
-    struct asq__partition *parts; /* NULL until Redis was up once */
+    /* NULL until Redis was up once; has room for as many as there may be, so that none moves. */
+    struct asq__partition *parts;
+    size_t pools_under_way; /* pools that it makes */
     struct asq__reader **readers;
     size_t nreaders;
     size_t streams_per_reader;

@@ -25,6 +25,7 @@
 #include "redis/timer.h"
 #include "redis/trouble.h"
 #include "value/clock.h"
+#include "value/pools.h"
 #include "worker/commit_send.h"
 #include "worker/intake.h"
 #include "worker/partition.h"
@@ -554,12 +555,16 @@ static int reader_new(struct asq__process *w, const struct asq__partition *part,
 int asq__readers_init(struct asq__process *w)
 {
     w->streams_per_reader = asq__redis_is_cluster(w->redis) ? 1 : STREAMS;
-    size_t n = (w->nparts + w->streams_per_reader - 1) / w->streams_per_reader;
-    w->readers = calloc(n, sizeof(struct asq__reader *));
+    w->readers = calloc(ASQ__MAX_PARTITIONS, sizeof(struct asq__reader *));
     if (!w->readers)
         return ASQ_ENOMEM;
-    w->nreaders = n;
+    asq__readers_grow(w);
     return 0;
+}
+
+void asq__readers_grow(struct asq__process *w)
+{
+    w->nreaders = (w->nparts + w->streams_per_reader - 1) / w->streams_per_reader;
 }
 
 void asq__reader_add(struct asq__partition *p)

@@ -11,6 +11,8 @@ struct asq__partition;
 struct asq__process;
 
 int asq__readers_init(struct asq__process *w);
+/* Makes room for partitions that have come. */
+void asq__readers_grow(struct asq__process *w);
 void asq__readers_release(struct asq__process *w);
 void asq__readers_run_due(struct asq__process *w); /* at the end of the iteration */
 void asq__reader_add(struct asq__partition *p);

@@ -18,6 +18,7 @@
 #include "redis/trouble.h"
 #include "redis/url.h"
 #include "value/clock.h"
+#include "value/pools.h"
 #include "worker/allowed.h"
 #include "worker/call_time.h"
 #include "worker/commit_recover.h"
@@ -32,6 +33,7 @@
 #include "worker/member.h"
 #include "worker/partition.h"
 #include "worker/pause.h"
+#include "worker/pools.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/reader.h"
@@ -116,6 +118,7 @@ static void on_namespace(struct asq__redis *redis, enum asq__namespace_event wha
             "of another namespace may reach it; new ones cannot have any",
             w->config.ns);
         break;
+    case ASQ__NAMESPACE_GROWN: asq__worker_pools_grown(w); break;
     case ASQ__NAMESPACE_CHANGED:
         asq__process_log(
             w, ASQ_LOG_WARNING,
@@ -180,7 +183,6 @@ static void on_up(struct asq__redis *redis, void *user)
     struct asq__process *w = user;
     bool first = !w->parts;
     char text[ASQ__TROUBLE_TEXT] = "";
-    (void) redis;
     if (w->ended)
         return;
     if (first && !w->config.was_up && !policy_is_safe(w)) {
@@ -210,11 +212,12 @@ static void on_up(struct asq__redis *redis, void *user)
         asq__process_log(w, ASQ_LOG_INFO, "connected to Redis%s%s", first ? "" : " again", text);
     if (first && w->config.url->tls && w->config.url->tls_verify == ASQ__TLS_VERIFY_NO)
         asq__process_log(w, ASQ_LOG_WARNING, "%s", asq__url_unverified_text);
-    if (first && w->config.partitions && w->config.partitions != w->nparts)
+    const struct asq__pools *pools = asq__redis_pools(redis);
+    if (first && w->config.partitions && w->config.partitions != pools->list[0].partitions)
         asq__process_log(
             w, ASQ_LOG_WARNING,
             "namespace '%s' has %u partitions since it was made; %u were asked for (--partitions)",
-            w->config.ns, w->nparts, w->config.partitions);
+            w->config.ns, pools->list[0].partitions, w->config.partitions);
     log_lack(w);
     for (uint32_t i = 0; i < w->nparts; i++) {
         open_later(&w->parts[i]);
@@ -226,6 +229,7 @@ static void on_up(struct asq__redis *redis, void *user)
     w->suspected = false;
     asq__pause_read(w, true);
     asq__handles_doubt(w);
+    asq__worker_pools_make(w);
     asq__members_start(w->members);
     asq__commits_recover(w);
     asq__process_resume_all(w);

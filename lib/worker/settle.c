@@ -64,13 +64,7 @@ static bool is_over(void *arg)
 
 static void end(struct request *q)
 {
-    struct asq__nested *n = q->nested;
-    atomic_store_explicit(&q->over, true, memory_order_release);
-    if (n->run && asq__run_is_parked(n->run) && n->ready == is_over && n->arg == q) {
-        n->run->wait_rc = 0;
-        ev_timer_stop(n->w->loop, &n->timer);
-        n->w->run_hooks->unpark(n->run);
-    }
+    asq__nested_end_wait(q->nested, &q->over, is_over, q);
     unref(q);
 }
 

@@ -22,6 +22,7 @@
 #include "value/buf.h"
 #include "value/error.h"
 #include "value/fd.h"
+#include "value/pools.h"
 #include "value/random.h"
 #include "value/sized_options.h"
 #include "value/value.h"
@@ -38,7 +39,7 @@ struct asq_worker {
     struct asq__password *password; /* NULL: the URL's stays */
     struct asq__registry registry;
     asq_value *models;
-    char *ns, *id, *traces, *trace_service;
+    char *ns, *id, *pools, *traces, *trace_service;
     asq_worker_options options;
     struct asq__error error;
     _Atomic(struct asq__metrics *) metrics; /* once it runs, unless it measures nothing */
@@ -182,6 +183,17 @@ static int take_password(asq_worker *w, char *err, size_t errlen)
     return rc;
 }
 
+static int take_pools(asq_worker *w, const char *pools, char *err, size_t errlen)
+{
+    char why[300];
+    int rc = asq__pool_list_check(pools, why, sizeof why);
+    if (rc < 0)
+        return asq__err(err, errlen, ASQ_EINVAL, "the worker's pools: %s", why);
+    if (pools && *pools && !(w->pools = strdup(pools)))
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    return 0;
+}
+
 int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *err, size_t errlen)
 {
     if (!ret)
@@ -217,6 +229,8 @@ int asq_worker_new(const asq_worker_options *options, asq_worker **ret, char *er
         if (rc < 0)
             asq__err(err, errlen, rc, "%s", asq_strerror(rc));
     }
+    if (rc == 0)
+        rc = take_pools(w, given.pools, err, errlen);
     if (rc == 0)
         rc = check(w, err, errlen);
     if (rc == 0 && ((given.traces && !(w->traces = strdup(given.traces))) ||
@@ -258,6 +272,7 @@ int asq_worker_run(asq_worker *w)
                      .id = w->id,
                      .registry = &w->registry,
                      .models = w->models,
+                     .pools = w->pools,
                      .partitions = o->partitions,
                      .capacity = o->capacity,
                      .max_expire_time_s = o->max_expire_time_s,
@@ -384,6 +399,7 @@ void asq_worker_free(asq_worker *w)
         close(w->wake_fd);
     free(w->ns);
     free(w->id);
+    free(w->pools);
     free(w->traces);
     free(w->trace_service);
     free(w);

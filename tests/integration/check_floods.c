@@ -4,13 +4,13 @@
  * and loop iterations. Tests compare what Redis has counted, and never measure speed.
  */
 #include "load.h"
+#include "support/placing.h"
 #include "support/suite.h"
 #include "value/buf.h"
 #include "value/hash.h"
 #include "value/hex.h"
 #include "value/msg.h"
 #include "value/value.h"
-#include "worker/core/place.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -338,7 +338,7 @@ static bool are_placed(bool others[PARTITIONS])
                                                  { "other.0", CAPACITY, 0 } };
     uint32_t owners[PARTITIONS];
 
-    ck_assert_int_eq(asq__place(workers, 2, PARTITIONS, NULL, owners), 0);
+    ck_assert_int_eq(sup_place(workers, 2, PARTITIONS, NULL, owners), 0);
     for (uint32_t p = 0; p < PARTITIONS; p++) {
         if (!is_owned_by(p, workers[owners[p]].id))
             return false;

@@ -4,9 +4,9 @@
  */
 #include "load.h"
 #include "support/file_lines.h"
+#include "support/placing.h"
 #include "support/server_clock.h"
 #include "support/suite.h"
-#include "worker/core/place.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -294,7 +294,7 @@ static bool are_placed(const char *a, const char *b)
     uint32_t owners[PARTITIONS];
     int of_a = 0;
 
-    ck_assert_int_eq(asq__place(workers, 2, PARTITIONS, NULL, owners), 0);
+    ck_assert_int_eq(sup_place(workers, 2, PARTITIONS, NULL, owners), 0);
     for (int p = 0; p < PARTITIONS; p++)
         of_a += owners[p] == 0;
     ck_assert_int_gt(of_a, 0);

@@ -323,6 +323,7 @@ FN(asq_workers_live, REFUSED(asq_workers_live(NULL, NULL)); REFUSED(asq_workers_
 FN(asq_pause, REFUSED(asq_pause(NULL, NULL)))
 FN(asq_paused, REFUSED(asq_paused(NULL, NULL)); REFUSED(asq_paused(H, NULL)))
 FN(asq_resume, REFUSED(asq_resume(NULL, NULL)))
+FN(asq_pools, REFUSED(asq_pools(NULL, NULL)); REFUSED(asq_pools(H, NULL)))
 FN(asq_partitions, REFUSED(asq_partitions(NULL, NULL)); REFUSED(asq_partitions(H, NULL)))
 FN(asq_workers, REFUSED(asq_workers(NULL, NULL)); REFUSED(asq_workers(H, NULL)))
 
@@ -520,6 +521,7 @@ static const struct nulls all[] = {
     N(asq_worker_register),
     N(asq_worker_run),
     N(asq_worker_stop),
+    N(asq_pools),
     N(asq_partitions),
     N(asq_pause),
     N(asq_paused),

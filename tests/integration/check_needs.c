@@ -7,9 +7,9 @@
 #include "load.h"
 #include "modes.h"
 #include "support/file_lines.h"
+#include "support/placing.h"
 #include "support/suite.h"
 #include "value/hash.h"
-#include "worker/core/place.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -121,7 +121,7 @@ static void place(uint32_t n, uint32_t owners[PARTITIONS])
     uint16_t missing[2 * PARTITIONS] = { 0 };
     for (uint32_t p = 0; p < n; p++)
         missing[PARTITIONS + p] = 1;
-    ck_assert_int_eq(asq__place(workers, 2, PARTITIONS, missing, owners), 0);
+    ck_assert_int_eq(sup_place(workers, 2, PARTITIONS, missing, owners), 0);
 }
 
 /* Returns whether partitions are where they belong. */

@@ -4,11 +4,11 @@
  */
 #include "load.h"
 #include "support/file_lines.h"
+#include "support/placing.h"
 #include "support/suite.h"
 #include "value/buf.h"
 #include "value/hash.h"
 #include "value/msg.h"
-#include "worker/core/place.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -203,7 +203,7 @@ static char *successor(uint32_t p)
         id = sup_format("second%d", i);
         char *process = sup_format("%s.0", id);
         workers[1].id = process;
-        ck_assert_int_eq(asq__place(workers, 2, 128, NULL, owners), 0);
+        ck_assert_int_eq(sup_place(workers, 2, 128, NULL, owners), 0);
         free(process);
     }
     return id;

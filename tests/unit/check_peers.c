@@ -104,31 +104,31 @@ END_TEST
 START_TEST(other_classes_count_when_a_second_heartbeat_has_them)
 {
     read_classes("1", "4", "Echo 1");
-    ck_assert_str_eq(peer->knows, "Echo 1");
+    ck_assert_str_eq(peer->knows.text, "Echo 1");
     read_classes("2", "4", "Echo 2");
     read_classes("2", "4", "Echo 2");
-    ck_assert_str_eq(peer->knows, "Echo 1");
+    ck_assert_str_eq(peer->knows.text, "Echo 1");
     read_classes("3", "4", "Echo 2");
-    ck_assert_str_eq(peer->knows, "Echo 2");
+    ck_assert_str_eq(peer->knows.text, "Echo 2");
     read_classes("4", "4", "");
     read_classes("5", "4", "Echo 2");
     read_classes("6", "4", "");
-    ck_assert_str_eq(peer->knows, "Echo 2");
+    ck_assert_str_eq(peer->knows.text, "Echo 2");
     read_classes("7", "4", "");
-    ck_assert_str_eq(peer->knows, "");
+    ck_assert_str_eq(peer->knows.text, "");
 }
 END_TEST
 
 START_TEST(a_worker_that_tells_no_classes_may_have_every_class)
 {
     read_classes("1", "4", NULL);
-    ck_assert_ptr_null(peer->knows);
+    ck_assert_ptr_null(peer->knows.text);
     read_classes("2", "4", "Echo 1");
     read_classes("3", "4", "Echo 1");
-    ck_assert_str_eq(peer->knows, "Echo 1");
+    ck_assert_str_eq(peer->knows.text, "Echo 1");
     read_classes("4", "4", "*");
     read_classes("5", "4", "*");
-    ck_assert_ptr_null(peer->knows);
+    ck_assert_ptr_null(peer->knows.text);
 }
 END_TEST
 

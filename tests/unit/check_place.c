@@ -2,7 +2,7 @@
  * check_place.c: placement of partitions: all workers compute the same, no worker gets too many,
  * and changes of membership move few.
  */
-#include "worker/core/place.h"
+#include "support/placing.h"
 #include "support/suite.h"
 #include "value/hash.h"
 
@@ -29,7 +29,7 @@ static void make(size_t n, int seed)
 
 static void place(size_t n, uint32_t partitions)
 {
-    ck_assert_int_eq(asq__place(workers, n, partitions, NULL, owners), 0);
+    ck_assert_int_eq(sup_place(workers, n, partitions, NULL, owners), 0);
     for (uint32_t p = 0; p < partitions; p++)
         ck_assert_uint_lt(owners[p], n);
 }
@@ -98,7 +98,7 @@ START_TEST(a_worker_that_comes_or_goes_moves_little)
     enum { PARTITIONS = 1024 };
     for (size_t n = 4; n < MAX; n += 5) {
         make(n + 1, _i);
-        ck_assert_int_eq(asq__place(workers, n, PARTITIONS, NULL, others), 0);
+        ck_assert_int_eq(sup_place(workers, n, PARTITIONS, NULL, others), 0);
         place(n + 1, PARTITIONS);
         unsigned moved = 0;
         for (int p = 0; p < PARTITIONS; p++)
@@ -158,7 +158,7 @@ START_TEST(a_partition_goes_to_a_worker_that_lacks_the_fewest_of_its_classes)
     }
     for (uint32_t i = 0; i < KINDS * PARTITIONS; i++)
         missing[i] = (uint16_t) ((i * 2654435761u >> 13) % (i % 5 ? 3 : 1));
-    ck_assert_int_eq(asq__place(workers, N, PARTITIONS, missing, owners), 0);
+    ck_assert_int_eq(sup_place(workers, N, PARTITIONS, missing, owners), 0);
     for (uint32_t p = 0; p < PARTITIONS; p++) {
         unsigned fewest = asq__place_fewest_missing(workers, N, PARTITIONS, missing, p);
         double own = score(&workers[owners[p]], p);
@@ -183,7 +183,7 @@ START_TEST(all_partitions_go_to_the_only_worker_that_has_their_class)
     workers[2].kind = 1;
     for (int p = 0; p < PARTITIONS; p++)
         missing[p] = 1;
-    ck_assert_int_eq(asq__place(workers, N, PARTITIONS, missing, owners), 0);
+    ck_assert_int_eq(sup_place(workers, N, PARTITIONS, missing, owners), 0);
     for (int p = 0; p < PARTITIONS; p++)
         ck_assert_uint_eq(owners[p], 2);
 }

@@ -13,6 +13,7 @@
 
 #include "asqueue.h"
 #include "value/hash.h"
+#include "value/pools.h"
 
 /* Returns u. */
 static double chance(uint64_t worker_hash, uint32_t partition)
@@ -35,13 +36,13 @@ static bool is_above(double u, uint32_t weight, double score)
 static unsigned count_missing(const struct asq__place_worker *w, uint32_t partitions,
                               const uint16_t *missing, uint32_t p)
 {
-    return missing ? missing[(size_t) w->kind * partitions + p] : 0;
+    return missing[(size_t) w->kind * partitions + p];
 }
 
 unsigned asq__place_fewest_missing(const struct asq__place_worker *workers, size_t n,
                                    uint32_t partitions, const uint16_t *missing, uint32_t p)
 {
-    unsigned fewest = UINT16_MAX;
+    unsigned fewest = ASQ__PLACE_NEVER;
     for (size_t i = 0; i < n && fewest; i++) {
         unsigned of = count_missing(&workers[i], partitions, missing, p);
         fewest = of < fewest ? of : fewest;
@@ -57,6 +58,12 @@ struct placing {
     const uint64_t *hashes;
     uint32_t *room;
 };
+
+static bool serves(const struct placing *of, size_t worker, const struct asq__pool *pool)
+{
+    return count_missing(&of->workers[worker], of->partitions, of->missing, pool->first) !=
+           ASQ__PLACE_NEVER;
+}
 
 /* Returns the candidate for a partition with the lowest score; n: none has room. */
 static size_t find_best(const struct placing *of, uint32_t p, unsigned fewest, bool needs_room)
@@ -81,32 +88,47 @@ static size_t find_best(const struct placing *of, uint32_t p, unsigned fewest, b
     return best;
 }
 
+/* Places the partitions of a pool. */
+static void place_pool(const struct placing *of, const struct asq__pool *pool, uint32_t *owners)
+{
+    double total = 0;
+    for (size_t i = 0; i < of->n; i++)
+        if (serves(of, i, pool))
+            total += of->workers[i].weight;
+    for (size_t i = 0; i < of->n; i++)
+        of->room[i] = serves(of, i, pool)
+                          ? (uint32_t) ceil(1.25 * pool->partitions * of->workers[i].weight / total)
+                          : 0;
+    for (uint32_t p = pool->first; p < pool->first + pool->partitions; p++) {
+        unsigned fewest =
+            asq__place_fewest_missing(of->workers, of->n, of->partitions, of->missing, p);
+        if (fewest == ASQ__PLACE_NEVER)
+            continue;
+        size_t best = find_best(of, p, fewest, true);
+        if (best == of->n) /* the candidates are full, and others would lack classes */
+            best = find_best(of, p, fewest, false);
+        owners[p] = (uint32_t) best;
+        of->room[best] -= of->room[best] > 0;
+    }
+}
+
 int asq__place(const struct asq__place_worker *workers, size_t n, uint32_t partitions,
-               const uint16_t *missing, uint32_t *owners)
+               const struct asq__pools *pools, const uint16_t *missing, uint32_t *owners)
 {
     uint64_t *hashes = malloc(n * sizeof *hashes);
     uint32_t *room = malloc(n * sizeof *room);
-    double total = 0;
     if (!hashes || !room) {
         free(hashes);
         free(room);
         return ASQ_ENOMEM;
     }
     for (size_t i = 0; i < n; i++)
-        total += workers[i].weight;
-    for (size_t i = 0; i < n; i++) {
         hashes[i] = asq__siphash64(workers[i].id, strlen(workers[i].id));
-        room[i] = (uint32_t) ceil(1.25 * partitions * workers[i].weight / total);
-    }
     const struct placing of = { workers, n, partitions, missing, hashes, room };
-    for (uint32_t p = 0; p < partitions; p++) {
-        unsigned fewest = asq__place_fewest_missing(workers, n, partitions, missing, p);
-        size_t best = find_best(&of, p, fewest, true);
-        if (best == n) /* the candidates are full, and others would lack classes */
-            best = find_best(&of, p, fewest, false);
-        owners[p] = (uint32_t) best;
-        room[best] -= room[best] > 0;
-    }
+    for (uint32_t p = 0; p < partitions; p++)
+        owners[p] = (uint32_t) n;
+    for (size_t i = 0; i < pools->n; i++)
+        place_pool(&of, &pools->list[i], owners);
     free(hashes);
     free(room);
     return 0;
