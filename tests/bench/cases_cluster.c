@@ -10,30 +10,35 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WINDOW = 1024, AGENTS = 1024, GROUP = 2048, LOADS = 2, SHAPES = 4, WAITS = 3 };
+enum { WINDOW = 1024, AGENTS = 1024, GROUP = 2048, LOADS = 3, SHAPES = 4, WAITS = 3 };
 
 /* Without replicas; with replicas that nobody waits for; with such that are waited for. */
 enum wait { NO_REPLICAS, NOT_WAITED, WAITED };
 
 static const struct shape {
-    const char *name;
+    const char *name, *with_replicas;
     int nodes;
-} shapes[SHAPES] = {
-    { "one Redis", 0 }, { "1 master", 1 }, { "3 masters", 3 }, { "6 masters", 6 }
-};
+} shapes[SHAPES] = { { "one Redis", "one Redis + 1", 0 },
+                     { "1 master", "1 master + 1", 1 },
+                     { "3 masters", "3 masters + 3", 3 },
+                     { "6 masters", "6 masters + 6", 6 } };
 
 static const struct load loads[LOADS] = {
     { .method = "noop", .payload = 100, .window = WINDOW, .agents = AGENTS },
     { .method = "noop", .payload = 100, .group = GROUP },
+    { .method = "noop", .payload = 100, .window = 0, .agents = AGENTS }, /* WINDOW to a master */
 };
-static const char *const load_names[LOADS] = { "async", "packed" };
+enum { ASYNC, PACKED, ASYNC_EACH };
+static const char *const load_names[LOADS] = { "async", "packed", "async each" };
 
 /* Puts into extra[0] what the masters would serve with a processor for each, and into extra[1] how
  * much more than its share the busiest one has. */
 static void load_servers(const struct deployment *d, const void *load, struct outcome *out)
 {
-    const struct load *l = load;
-    (l->group ? load_packed : load_async)(d, l, out);
+    struct load l = *(const struct load *) load;
+    if (!l.group && !l.window)
+        l.window = WINDOW * d->masters;
+    (l.group ? load_packed : load_async)(d, &l, out);
     double share = out->redis_cpu / d->masters;
     out->extra[0] = share > 0 ? out->calls / share : 0;
     out->extra[1] = share > 0 ? out->busiest_cpu / share : 0;
@@ -46,12 +51,19 @@ static double replica_us(const struct outcome *o)
 
 typedef struct contender contenders[SHAPES][WAITS][LOADS];
 
-static void run_loads(struct contender c[LOADS], struct deployment *d, int round)
+/* Returns whether a load differs from the others for this shape, and is measured. */
+static bool is_run(int shape, enum wait wait, int load)
+{
+    return load != ASYNC_EACH || (shapes[shape].nodes > 1 && wait == NO_REPLICAS);
+}
+
+static void run_loads(contenders c, int shape, enum wait wait, struct deployment *d, int round)
 {
     for (int l = 0; l < LOADS; l++) {
-        c[l].d = d;
-        if (!c[l].failed && !run_clients(&c[l], &c[l].rounds[round]))
-            c[l].failed = true;
+        struct contender *now = &c[shape][wait][l];
+        now->d = d;
+        if (is_run(shape, wait, l) && !now->failed && !run_clients(now, &now->rounds[round]))
+            now->failed = true;
     }
 }
 
@@ -62,14 +74,14 @@ static void run_shape(contenders c, int shape, const char *log, int round)
         .name = "cluster", .tcp = true, .nodes = shapes[shape].nodes, .log = log
     };
     struct deployment *d = deployment_start(&o);
-    run_loads(c[shape][NO_REPLICAS], d, round);
+    run_loads(c, shape, NO_REPLICAS, d, round);
     deployment_stop(d);
     o.replicas = true;
     d = deployment_start(&o);
-    run_loads(c[shape][NOT_WAITED], d, round);
+    run_loads(c, shape, NOT_WAITED, d, round);
     o.wait_replicas = 1;
     deployment_restart_worker(d, &o);
-    run_loads(c[shape][WAITED], d, round);
+    run_loads(c, shape, WAITED, d, round);
     deployment_stop(d);
 }
 
@@ -87,25 +99,36 @@ static void add_row(const struct contender *c, const struct contender *yardstick
     table_add(&row);
 }
 
-/* Adds the rows of one load: Redis' CPU per call, rates, and what the masters would serve. */
+/* Adds the rows of one load without replicas: Redis' CPU per call, the rate, and what the masters
+ * would serve. */
 static void add_rows(contenders c, int load, int rounds)
 {
     for (int s = 0; s < SHAPES; s++) {
-        struct contender *now = &c[s][NO_REPLICAS][load], *one = &c[0][NO_REPLICAS][load];
-        add_row(now, s ? one : NULL, rounds, redis_us, "us", s ? AT_MOST : NO_BAR, 1.25, ": Redis");
-        add_row(now, s ? one : NULL, rounds, calls_per_s, "calls/s",
-                s && loads[load].group ? AT_LEAST : NO_BAR, 0.9, "");
-        add_row(now, s ? one : NULL, rounds, extra0, "calls/s", NO_BAR, 0, ", a core each");
-        if (shapes[s].nodes > 1)
-            table_note("the busiest master: %.2f x its share", figure(now, rounds, extra1));
+        struct contender *now = &c[s][NO_REPLICAS][load];
+        struct contender *one = s ? &c[0][NO_REPLICAS][load == PACKED ? PACKED : ASYNC] : NULL;
+        if (!is_run(s, NO_REPLICAS, load))
+            continue;
+        add_row(now, one, rounds, redis_us, "us", one ? AT_MOST : NO_BAR, 1.25, ": Redis");
+        add_row(now, one, rounds, calls_per_s, "calls/s", one && load == PACKED ? AT_LEAST : NO_BAR,
+                0.9, "");
+        if (shapes[s].nodes < 2)
+            continue;
+        add_row(now, one, rounds, extra0, "calls/s", NO_BAR, 0, ", a core each");
+        table_note("the busiest master: %.2f x its share", figure(now, rounds, extra1));
     }
+}
+
+/* Adds those with a replica for each master, which nobody waits for (N = 0) or all do (N = 1). */
+static void add_rows_of_replicas(contenders c, int load, int rounds)
+{
     for (int s = 0; s < SHAPES; s++) {
         struct contender *without = &c[s][NOT_WAITED][load], *with = &c[s][WAITED][load];
         add_row(without, NULL, rounds, calls_per_s, "calls/s", NO_BAR, 0, "");
-        add_row(with, without, rounds, calls_per_s, "calls/s",
-                loads[load].group ? NO_BAR : AT_LEAST, 0.7, "");
-        add_row(with, without, rounds, extra0, "calls/s", NO_BAR, 0, ", a core each");
-        table_note("CPU of the replicas per call, N = 0 and 1: %.2f, %.2f us",
+        add_row(with, without, rounds, calls_per_s, "calls/s", load == ASYNC ? AT_LEAST : NO_BAR,
+                0.7, "");
+        if (shapes[s].nodes > 1)
+            add_row(with, without, rounds, extra0, "calls/s", NO_BAR, 0, ", a core each");
+        table_note("CPU of all replicas per call, N = 0 and 1: %.2f, %.2f us",
                    figure(without, rounds, replica_us), figure(with, rounds, replica_us));
     }
 }
@@ -114,13 +137,14 @@ static void rows_of(const char *log, const char *log_name, int rounds)
 {
     static contenders c;
     static char names[SHAPES][WAITS][LOADS][64];
-    static const char *const waits[WAITS] = { "", " + replicas, N = 0", " + replicas, N = 1" };
+    static const char *const waits[WAITS] = { "", ", N = 0", ", N = 1" };
     memset(c, 0, sizeof c);
     for (int s = 0; s < SHAPES; s++)
         for (int w = 0; w < WAITS; w++)
             for (int l = 0; l < LOADS; l++) {
-                snprintf(names[s][w][l], sizeof names[s][w][l], "%s%s, %s%s", shapes[s].name,
-                         waits[w], load_names[l], log_name);
+                const char *shape = w == NO_REPLICAS ? shapes[s].name : shapes[s].with_replicas;
+                snprintf(names[s][w][l], sizeof names[s][w][l], "%s%s, %s%s", shape, waits[w],
+                         load_names[l], log_name);
                 c[s][w][l] = (struct contender){
                     .name = names[s][w][l], .fn = load_servers, .arg = &loads[l], .cpu = -1
                 };
@@ -128,18 +152,22 @@ static void rows_of(const char *log, const char *log_name, int rounds)
     for (int r = 0; r < rounds; r++)
         for (int s = 0; s < SHAPES; s++)
             run_shape(c, (s + r) % SHAPES, log, r);
-    for (int l = 0; l < LOADS; l++)
-        add_rows(c, l, rounds);
+    add_rows(c, ASYNC, rounds);
+    add_rows(c, ASYNC_EACH, rounds);
+    add_rows(c, PACKED, rounds);
+    add_rows_of_replicas(c, ASYNC, rounds);
+    add_rows_of_replicas(c, PACKED, rounds);
 }
 
 void case_cluster(void)
 {
     int rounds = rounds_of(5, 2);
-    table_case("cluster",
-               "nodes of a Redis Cluster against one Redis, all by TCP; 1,024 in flight");
+    table_case(
+        "cluster",
+        "nodes of a Redis Cluster against one Redis, all by TCP; 1,024 in flight (each: of a master)");
     rows_of(NULL, "", rounds);
     if (settings.quick)
         return;
-    rows_of("everysec", ", AOF everysec", rounds);
-    rows_of("always", ", AOF always", rounds);
+    rows_of("everysec", ", everysec", rounds);
+    rows_of("always", ", always", rounds);
 }
