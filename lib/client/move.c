@@ -383,7 +383,9 @@ static int check_source(struct move *m)
                                     m->from.keys.ns);
     }
     if (moved)
-        return asq__side_fail(&m->from, ASQ_EINVAL, "namespace '%s' has moved to %s since %s",
+        return asq__side_fail(&m->from, ASQ_EINVAL,
+                              "namespace '%s' has moved to %s since %s (--resume --delete-source "
+                              "removes what is left here)",
                               m->from.keys.ns, meta->other, at);
     if (*meta->move)
         return asq__side_fail(&m->from, ASQ_EBUSY,
@@ -634,6 +636,19 @@ static int dry_run(struct move *m)
     return rc;
 }
 
+/* Removes user and password of a URL: whoever reads it is another user than the mover. */
+static void remove_user(char *url)
+{
+    char *host = strstr(url, "://");
+    if (!host)
+        return; /* a Unix socket, which has them among its parameters */
+    host += strlen("://");
+    size_t n = strcspn(host, "/?"), from = n;
+    while (from > 0 && host[from - 1] != '@')
+        from--;
+    memmove(host, host + from, strlen(host + from) + 1);
+}
+
 /* Writes the other side's URL with its namespace, for people. */
 static void name_side(const struct asq__side *side, char out[ASQ__MOVE_TEXT])
 {
@@ -642,6 +657,7 @@ static void name_side(const struct asq__side *side, char out[ASQ__MOVE_TEXT])
     else
         snprintf(out, ASQ__MOVE_TEXT, "%.*s%cns=%s", ASQ__MOVE_TEXT - 80, side->shown,
                  strchr(side->shown, '?') ? '&' : '?', side->keys.ns);
+    remove_user(out);
 }
 
 /* Fences the source: no client and no worker opens it any more. */

@@ -421,6 +421,28 @@ START_TEST(what_stands_in_the_way_is_found_before)
 }
 END_TEST
 
+/* Others are told where it is, not the user who has moved it. */
+START_TEST(the_name_of_the_mover_stays_with_it)
+{
+    char url[200], there[100];
+    char *port = sup_format("port %d", sup_free_port());
+    source = sup_redis_start(NULL);
+    target = sup_redis_start((const char *[]){ port, NULL });
+    make_counters();
+    sup_redis_do(target, "ACL SETUSER mover on >secret ~* +@all");
+    snprintf(there, sizeof there, "127.0.0.1:%s", port + strlen("port "));
+    snprintf(url, sizeof url, "redis://mover:secret@%s", there);
+    move_to(url, false);
+    closed_at(from_url(), there);
+    ck_assert_msg(strstr(err, "mover") == NULL && strstr(err, "@") == NULL, "%s", err);
+    ck_assert_int_eq(migrate(url, false, false, NULL), ASQ_EINVAL);
+    ck_assert_msg(strstr(err, "--resume --delete-source") != NULL, "%s", err);
+    ck_assert_int_eq(migrate(url, true, false, NULL), 0);
+    free(port);
+    tear_down();
+}
+END_TEST
+
 START_TEST(rights_are_tried_before)
 {
     char url[300];
@@ -698,6 +720,7 @@ int main(void)
     tcase_add_test(t, calls_that_waited_run_once_at_the_target);
     tcase_add_test(t, a_namespace_moves_to_a_cluster_and_back);
     tcase_add_test(t, what_stands_in_the_way_is_found_before);
+    tcase_add_test(t, the_name_of_the_mover_stays_with_it);
     tcase_add_test(t, rights_are_tried_before);
     tcase_add_loop_test(t, a_move_that_was_killed_is_gone_on_with, 0, 5);
     tcase_add_loop_test(t, a_move_that_was_killed_is_given_up, 0, 2);
