@@ -150,7 +150,8 @@ void asq__redis_unhear_all(struct asq__redis *r); /* before the number of partit
 const struct asq__pools *asq__redis_pools(const struct asq__redis *r);
 uint32_t asq__redis_partitions(const struct asq__redis *r);
 /* Runs pool.lua, on the connection for keys of the namespace; its reply is for
- * asq__redis_take_pool. partitions: as the script takes it. fn may be NULL. Failures as of asq__conn_argv. */
+ * asq__redis_take_pool. partitions: as the script takes it. fn may be NULL. Failures as of
+ * asq__conn_argv. */
 int asq__redis_ask_pool(struct asq__redis *r, const char *name, const char *partitions,
                         asq__reply_fn fn, void *user);
 /* Takes the field `pools` of meta, as a caller has read it. Returns 0 or a code, with a text in
