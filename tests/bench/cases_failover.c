@@ -23,7 +23,7 @@ enum {
     MAX_SAMPLES = 1 << 18
 };
 
-/* What a client process measures, in seconds after the death: extra[…] of its outcome. */
+/* Measured by a client process, in seconds after the death: extra[…] of its outcome. */
 enum { LEADS, GOES_ON, BEFORE_US, DURING_US };
 
 struct called {

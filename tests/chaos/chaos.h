@@ -139,7 +139,7 @@ struct deployment {
     bool lossy;   /* whether Redis may lose its last writes */
     /* Whether a part of the agents may lose them alone: a call without those that it made. */
     bool parts_lossy;
-    /* What the logs of workers have reported: lost commits; claims that were lost. */
+    /* Reported by the logs of workers: lost commits; claims that were lost. */
     uint64_t reported_commits;
     unsigned reported_claims;
     unsigned anomalies; /* processes with a wrong exit status or a crash */

@@ -315,7 +315,7 @@ START_TEST(a_cycle_through_pools_ends)
 }
 END_TEST
 
-/* Who only looks makes no pool. */
+/* Looking makes no pool. */
 START_TEST(lists_and_views_have_the_agents_of_pools)
 {
     pid_t worker = start("w", "default,gpu:4");
@@ -347,7 +347,7 @@ START_TEST(lists_and_views_have_the_agents_of_pools)
 }
 END_TEST
 
-/* Who may not make a pool uses one that is there. */
+/* A user that may not make a pool uses one that is there. */
 START_TEST(a_client_of_least_privilege_finds_pools)
 {
     char *url = sup_format("%s", sup_redis_url(redis)), err[300];
