@@ -247,7 +247,7 @@ START_TEST(a_method_calls_an_agent_of_a_pool_that_is_not_there_yet)
     asq_result *r, *created;
     asq_agent *a;
 
-    ck_assert_int_eq(asq_call(relay, "call", &r, "[O, s, [i]]", agent_ref("gpu/a"), "add", 5), 0);
+    ck_assert_int_eq(asq_call(relay, "call", &r, "[o, s, [i]]", agent_ref("gpu/a"), "add", 5), 0);
     sup_wait_until(asq_poll(h, 0) >= 0 && has_pool("gpu"));
     a = make("Counter", "gpu/b");
     ck_assert_int_eq(asq_call(a, "add", &created, "[i]", 1), 0);
@@ -256,7 +256,7 @@ START_TEST(a_method_calls_an_agent_of_a_pool_that_is_not_there_yet)
     asq_result_wait(r, sup_limit_ms());
     ck_assert_int_eq(asq_result_error(r)->code, ASQ_ENOAGENT); /* that agent was never made */
     asq_result_free(r);
-    ck_assert_int_eq(call_int(relay, "call", "[O, s, [i]]", agent_ref("gpu/b"), "add", 5), 6);
+    ck_assert_int_eq(call_int(relay, "call", "[o, s, [i]]", agent_ref("gpu/b"), "add", 5), 6);
     asq_agent_free(a);
     asq_agent_free(relay);
     modes_stop_worker(gpu);
@@ -272,10 +272,10 @@ START_TEST(results_are_arguments_across_pools)
     asq_result *r;
 
     ck_assert_int_eq(asq_call(there, "add", &r, "[i]", 3), 0);
-    ck_assert_int_eq(call_int(here, "add", "[O]", asq_value_future(r)), 3);
+    ck_assert_int_eq(call_int(here, "add", "[r]", r), 3);
     asq_result_free(r);
     ck_assert_int_eq(asq_call(here, "add", &r, "[i]", 1), 0);
-    ck_assert_int_eq(call_int(there, "add", "[O]", asq_value_future(r)), 7);
+    ck_assert_int_eq(call_int(there, "add", "[r]", r), 7);
     asq_result_free(r);
     asq_agent_free(here);
     asq_agent_free(there);
@@ -295,7 +295,7 @@ START_TEST(a_cycle_through_pools_ends)
     begun[0] = sup_path("begun0");
     begun[1] = sup_path("begun1");
     for (int i = 0; i < 2; i++)
-        ck_assert_int_eq(asq_call(relays[i], "cross", &r[i], "[s, s, O, s, []]", begun[i], go,
+        ck_assert_int_eq(asq_call(relays[i], "cross", &r[i], "[s, s, o, s, []]", begun[i], go,
                                   asq_value_agent(relays[1 - i]), "me"),
                          0);
     sup_wait_until(asq_poll(h, 0) >= 0 && access(begun[0], F_OK) == 0 &&
