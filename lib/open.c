@@ -102,6 +102,7 @@ static void run_workers(struct child *c, asq *h, int pidfd)
         .process = { .url = &c->url,
                      .ns = c->ns,
                      .id = id,
+                     .pools = ASQ__POOLS_ALL,
                      .registry = &c->registry,
                      .models = c->models,
                      .partitions = c->options.partitions ? c->options.partitions : CHILD_PARTITIONS,

@@ -40,7 +40,14 @@ static int take_pool(asq *h, const redisReply *reply, void *user)
 {
     char why[500];
     int rc = asq__redis_take_pool(asq__remote_redis(h), user, reply, why, sizeof why);
-    return rc < 0 ? asq__fail(h, rc, "%s", why) : 0;
+    if (rc < 0)
+        return asq__fail(h, rc, "%s", why);
+    if (strcmp(reply->element[0]->str, "MADE") == 0 && !asq__remote_starts_workers(h))
+        asq__log(h, ASQ_LOG_WARNING,
+                 "there was no pool '%s', which the agent's id names before its '/': it is made, "
+                 "and calls wait for a worker that serves it (as-worker --pool %s)",
+                 (const char *) user, (const char *) user);
+    return 0;
 }
 
 static int make_pool(asq *h, char *name)

@@ -612,6 +612,12 @@ const struct asq__mode asq__remote_mode = {
     .close = remote_close,
 };
 
+bool asq__remote_starts_workers(asq *h)
+{
+    const struct remote *r = h->impl;
+    return r->at_close != NULL; /* which ends them */
+}
+
 struct asq__redis *asq__remote_redis(asq *h)
 {
     return ((struct remote *) h->impl)->redis;

@@ -374,6 +374,53 @@ START_TEST(a_client_of_least_privilege_finds_pools)
 }
 END_TEST
 
+static char warning[500];
+
+static void take_warning(void *user, asq_log_level level, const char *message)
+{
+    (void) user;
+    if (level == ASQ_LOG_WARNING)
+        snprintf(warning, sizeof warning, "%s", message);
+}
+
+/* Where a program has its own workers, they serve all pools; in local mode an id is an id. */
+START_TEST(own_workers_serve_each_pool)
+{
+    static const char *const urls[] = { "local:", "child:?processes=1" };
+    char err[300];
+    asq *own;
+    asq_agent *a;
+
+    asq_options options = ASQ_OPTIONS_INIT;
+    options.log = take_warning;
+    ck_assert_msg(asq_open(urls[_i], &options, &own, err, sizeof err) == 0, "%s", err);
+    ck_assert_int_eq(asq_register(own, &counter_class), 0);
+    ck_assert_msg(asq_create(own, "Counter", "gpu/a", &a, "{s:i}", "value", 0) == 0, "%s",
+                  asq_errmsg(own));
+    ck_assert_int_eq(call_int(a, "add", "[i]", 4), 4);
+    ck_assert_str_eq(warning, "");
+    asq_agent_free(a);
+    asq_close(own);
+}
+END_TEST
+
+START_TEST(who_makes_a_pool_by_an_id_is_told)
+{
+    asq_options options = ASQ_OPTIONS_INIT;
+    char err[300];
+    asq *own;
+    asq_agent *a;
+
+    options.log = take_warning;
+    ck_assert_int_eq(
+        asq_open(sup_url_as(sup_redis_url(redis), "worker"), &options, &own, err, sizeof err), 0);
+    ck_assert_int_eq(asq_create(own, "Counter", "user/a", &a, NULL), 0);
+    ck_assert_msg(strstr(warning, "there was no pool 'user'") != NULL, "%s", warning);
+    asq_agent_free(a);
+    asq_close(own);
+}
+END_TEST
+
 START_TEST(pools_come_back_when_redis_loses_them)
 {
     pid_t worker = start("w", "default,gpu");
@@ -474,6 +521,8 @@ int main(void)
     tcase_add_test(t, a_cycle_through_pools_ends);
     tcase_add_test(t, lists_and_views_have_the_agents_of_pools);
     tcase_add_test(t, a_client_of_least_privilege_finds_pools);
+    tcase_add_loop_test(t, own_workers_serve_each_pool, 0, 2);
+    tcase_add_test(t, who_makes_a_pool_by_an_id_is_told);
     tcase_add_test(t, pools_come_back_when_redis_loses_them);
     tcase_add_test(t, a_list_of_pools_is_checked);
     tcase_add_test(t, pools_that_come_under_load_lose_nothing);

@@ -48,7 +48,7 @@ read_csrf() {
 start worker "$as_worker" --agent-dir "$agent_dir" --partitions 4 --id one --unload-after 0 --lease-time 5s --drain-timeout 1s
 worker_pid=$pid
 wait_ready "$worker_pid" worker
-for id in tally 'a/b?<script>'; do
+for id in tally 'a./b?<script>'; do
     "$as_ctl" create Counter --id "$id" >/dev/null || fail "create"
 done
 "$as_ctl" create Echo --id e >/dev/null || fail "create"
@@ -100,7 +100,7 @@ ask 200 /api/takeovers
 ask 200 /api/classes
 has '"name":"add","params":["n"]' '"name":"reset","params":null' '"doc":"Counts."'
 ask 200 /api/agents
-has '"id":"tally"' '"id":"a/b?<script>"' '"next":null'
+has '"id":"tally"' '"id":"a./b?<script>"' '"next":null'
 ask 200 '/api/agents?class=Echo&prefix=e'
 has '"agents":[{"id":"e","class":"Echo"'
 ask 200 '/api/agents?prefix=none'
@@ -117,8 +117,8 @@ for _ in 1 2 3 4 5; do
 done
 [ "$(sort -u "$tmp/ids" | wc -l)" -eq 3 ] || fail "pages of agents" "$tmp/ids"
 ask 400 '/api/agents?from=9-1'
-ask 200 /api/agents/a%2Fb%3F%3Cscript%3E
-has '"id":"a/b?<script>"' '"state":{"value":0}' '"owner":"one.0"' '"cut":false'
+ask 200 /api/agents/a.%2Fb%3F%3Cscript%3E
+has '"id":"a./b?<script>"' '"state":{"value":0}' '"owner":"one.0"' '"cut":false'
 for id in . ..; do
     "$as_ctl" create Counter --id $id >/dev/null || fail "create"
     ask 200 "/api/agents/-?id=$id"
