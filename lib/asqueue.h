@@ -1635,8 +1635,8 @@ ASQ_API int asq_workers_dead(asq *h, asq_value **ret);
  * first one is "default"), first (number of its first partition), partitions, workers (processes
  * that are alive and serve it) and capacity (threads of these). */
 ASQ_API int asq_pools(asq *h, asq_value **ret);
-/* Lists the partitions, by number: a map for each, with partition, pool, owner (the id of the
- * worker process that has it; null: none) and epoch (how often it has changed hands). Here the
+/* Lists the partitions, by number: a map for each, with partition, owner (the id of the worker
+ * process that has it; null: none), epoch (how often it has changed hands) and pool. Here the
  * handle's timeout applies to each partition. */
 ASQ_API int asq_partitions(asq *h, asq_value **ret);
 /* Describes classes in a map: class name -> {doc, methods: [{name, params, flags, doc}],

@@ -36,8 +36,7 @@ static int add_partition(asq *h, uint32_t partition, asq_value *list)
 {
     char key[ASQ__KEY_MAX];
     const struct asq__pool *pool = asq__pools_of(h->pools, partition);
-    asq_value *map =
-        asq_pack("{s:I, s:s}", "partition", (int64_t) partition, "pool", pool ? pool->name : "");
+    asq_value *map = asq_pack("{s:I}", "partition", (int64_t) partition);
     if (!map)
         return asq__fail_memory(h);
     asq__keys_lease(asq__redis_keys(asq__remote_redis(h)), partition, key);
@@ -51,6 +50,8 @@ static int add_partition(asq *h, uint32_t partition, asq_value *list)
         rc = asq_map_set(map, "owner", asq_value_null()) < 0 || asq_map_set_int(map, "epoch", 0) < 0
                  ? asq__fail_memory(h)
                  : 0;
+    if (rc == 0 && asq_map_set(map, "pool", asq_value_string(pool ? pool->name : "")) < 0)
+        rc = asq__fail_memory(h);
     if (rc < 0) {
         asq_value_free(map);
         return rc;
