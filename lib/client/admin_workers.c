@@ -251,29 +251,38 @@ static int add_pool_classes(char **all, const char *pool, const asq_value *worke
     return rc;
 }
 
-/* Tells of a live worker which classes it lacks that others of its pools have. */
-static int add_missing_to(asq *h, asq_value *workers, size_t at)
+/* Collects the classes of the workers that serve any pool of a list. */
+static int add_classes_of(const asq *h, const char *pools, const asq_value *workers, char **all)
 {
-    const char *set = known_by(asq_list_get(workers, at)),
-               *pools = pools_of(asq_list_get(workers, at));
-    char *all = NULL;
     int rc = 0;
-    if (!set)
-        return 0;
     for (size_t i = 0; rc == 0 && i < h->pools->n; i++)
         if (asq__pool_list_has(pools, h->pools->list[i].name))
-            rc = add_pool_classes(&all, h->pools->list[i].name, workers);
-    if (rc == 0)
-        rc = asq_map_set(workers->list.items[at], "lacks", list_missing(set, all));
-    free(all);
+            rc = add_pool_classes(all, h->pools->list[i].name, workers);
     return rc;
 }
 
+/* Tells of each live worker which classes it lacks that others of its pools have. Most workers
+ * serve the same pools as the one before, whose classes are not collected again. */
 static int add_missing(asq *h, asq_value *workers)
 {
+    const char *collected = NULL;
+    char *all = NULL;
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++)
-        rc = add_missing_to(h, workers, i);
+    for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++) {
+        const asq_value *worker = asq_list_get(workers, i);
+        const char *set = known_by(worker), *pools = pools_of(worker);
+        if (!set)
+            continue;
+        if (!collected || strcmp(collected, pools) != 0) {
+            free(all);
+            all = NULL;
+            rc = add_classes_of(h, pools, workers, &all);
+            collected = pools;
+        }
+        if (rc == 0)
+            rc = asq_map_set(workers->list.items[i], "lacks", list_missing(set, all));
+    }
+    free(all);
     return rc < 0 ? asq__fail_memory(h) : 0;
 }
 
