@@ -443,10 +443,14 @@ ASQ_API int asq_open(const char *url, const asq_options *options, asq **ret, cha
 ASQ_API int asq_close(asq *h);
 
 /* Registers a class (below) for local and child mode, before the first agent is used. The table
- * must stay valid until asq_close. Registering when not needed (independent mode) is no error.
+ * must stay valid until asq_close. In independent mode nothing of it is used but the pool, by which
+ * this handle makes ids of agents: a program whose classes have pools registers them there, too, or
+ * tables with only a name and a pool, or names the pool in each id. Registering again is no error
+ * there.
  * Errors: ASQ_EINVAL (the text names the table's fault), ASQ_EEXIST (a class of this name is
- * registered), ASQ_EVERSION (the table was built for a newer library), ASQ_ESTATE (child mode: an
- * agent was used already), ASQ_ENOTSUP (inside a method). */
+ * registered; independent mode: with another pool), ASQ_EVERSION (the table was built for a newer
+ * library), ASQ_ESTATE (child mode: an agent was used already), ASQ_ENOTSUP (inside a method),
+ * ASQ_ECLOSED. */
 struct asq_class;
 ASQ_API int asq_register(asq *h, const struct asq_class *cls);
 
@@ -532,6 +536,10 @@ ASQ_API int asq_detach_ev(asq *h);
  * own, as many as the namespace, whose number never changes, and a namespace has at most 16,384 in
  * all: many ids with something else than a pool before a '/' end in ASQ_ELIMIT. Local mode has no
  * pools: there the '/' has no meaning.
+ * An id without a pool's name gets that of the class (asq_class.pool) where an agent is created, if
+ * the handle has the class: inside a method, if the worker has it; in independent mode, if the
+ * program has registered it. Redis is not asked. Every other function takes the whole id, which
+ * asq_agent_id returns.
  * The caller owns the proxy that a function returns in *ret, and frees it with
  * asq_agent_free.
  */
@@ -570,10 +578,12 @@ typedef struct asq_create_options {
     int64_t ttl_ms;
     int64_t expires_ms; /* Unix time in ms at which the agent ends, used or not; 0: never */
     bool with_handle;   /* the agent ends with the handle h that has made it, used or not */
+    /* Where the agent is put if its id names no pool; NULL: in that of its class */
+    const char *pool;
 } asq_create_options;
 #define ASQ_CREATE_OPTIONS_INIT                                                                    \
     {                                                                                              \
-        sizeof(asq_create_options), NULL, false, 0, 0, false                                       \
+        sizeof(asq_create_options), NULL, false, 0, 0, false, NULL                                 \
     }
 /*
  * Creates an agent like asq_createv. options may be NULL.
@@ -596,9 +606,10 @@ typedef struct asq_create_options {
  * of the handle ends nothing, nor does asq_agent_free. With or_get an existing agent keeps the end
  * that it has. In a method it is ASQ_EINVAL. In local mode all agents end with their handle.
  *
- * Errors as of asq_createv, ASQ_EINVAL also for a ttl_ms or expires_ms out of range; for
- * with_handle also ASQ_EREDIS (Redis refuses the key to this user) and ASQ_ESYS (no thread can be
- * started). The creation fails with ASQ_ENOTSUP if sorted sets are denied to the worker.
+ * Errors as of asq_createv, ASQ_EINVAL also for a bad pool, and for a ttl_ms or expires_ms out of
+ * range; for with_handle also ASQ_EREDIS (Redis refuses the key to this user) and ASQ_ESYS (no
+ * thread can be started). The creation fails with ASQ_ENOTSUP if sorted sets are denied to the
+ * worker.
  */
 ASQ_API int asq_create_with(asq *h, const char *class_name, const asq_create_options *options,
                             asq_value *args, asq_agent **ret);
@@ -626,8 +637,9 @@ ASQ_API int asq_delete(asq_agent *agent, int64_t timeout_ms);
 /* The same, but returns at once: the result, which the caller owns, has the outcome. */
 ASQ_API int asq_delete_async(asq_agent *agent, asq_result **ret);
 /* Creates an agent with the class and the creation arguments of this one (not its state). id NULL:
- * a random one. Waits until the arguments are known, at most for the handle's timeout, but not for
- * the new creation. Errors: those of asq_create, ASQ_ENOAGENT, ASQ_ETIMEOUT. */
+ * a random one; an id that names no pool gets that of this agent's, or else that of the class.
+ * Waits until the arguments are known, at most for the handle's timeout, but not for the new
+ * creation. Errors: those of asq_create, ASQ_ENOAGENT, ASQ_ETIMEOUT. */
 ASQ_API int asq_clone(asq_agent *agent, const char *id, asq_agent **ret);
 /* Creates an agent on a distributed handle like one of a local: handle, with its class, id and
  * creation arguments. The local agent is unchanged, and its state is not copied. Errors as of
@@ -1174,6 +1186,11 @@ typedef struct asq_class {
     size_t stack_size;               /* bytes; 0: the worker's default */
     void *user;                      /* of the class itself; see asq_ctx_user */
     const asq_method_retry *retries; /* or NULL */
+    /* The pool of its agents, as it stands before the '/' in ids: asq_create puts a new agent there
+     * whose id names no pool, so that "bert-1" of a class of pool gpu becomes "gpu/bert-1", in every
+     * mode. Like the name, it should not change while agents of the class live, as they would not
+     * be found by the shorter ids. NULL: ids stay as they are */
+    const char *pool;
 } asq_class;
 #define ASQ_CLASS_INIT                                                                             \
     .size = sizeof(asq_class), .method_size = sizeof(asq_method),                                  \
@@ -1639,8 +1656,8 @@ ASQ_API int asq_pools(asq *h, asq_value **ret);
  * process that has it; null: none), epoch (how often it has changed hands) and pool. Here the
  * handle's timeout applies to each partition. */
 ASQ_API int asq_partitions(asq *h, asq_value **ret);
-/* Describes classes in a map: class name -> {doc, methods: [{name, params, flags, doc}],
- * attributes: […], workers: n}. */
+/* Describes classes in a map: class name -> {doc, pool, methods: [{name, params, flags, doc}],
+ * attributes: […], workers: n}; pool is null if agents stay where their ids put them. */
 ASQ_API int asq_classes(asq *h, asq_value **ret);
 /* Lists agents as maps {id, class, partition; if it expires, expires_ms; if it ends with a handle,
  * with_handle: the number of that in hex digits}; class_name NULL: all.

@@ -1377,6 +1377,12 @@ class class_builder
         own_->stack_size = bytes;
         return std::move(*this);
     }
+    /* Sets the pool of agents whose ids name none; see asq_class.pool. */
+    class_builder &&pool(std::string name) &&
+    {
+        own_->pool = std::move(name);
+        return std::move(*this);
+    }
     /* Returns the table, borrowed. After this, members cannot be added. */
     const asq_class *table() const
     {
@@ -1410,6 +1416,7 @@ class class_builder
         c.upgrade = p.upgrade ? run_upgrade : nullptr;
         c.stack_size = p.stack_size;
         c.user = &p;
+        c.pool = p.pool.empty() ? nullptr : p.pool.c_str();
         p.table = c;
         return &p.table;
     }
@@ -1427,7 +1434,7 @@ class class_builder
     };
     /* On the heap, because the table points to it and the builder may move. */
     struct parts {
-        std::string name, doc;
+        std::string name, doc, pool;
         std::vector<method_part> methods;
         std::vector<attribute_part> attributes;
         std::unordered_map<std::string, std::size_t> by_name;

@@ -16,7 +16,7 @@ struct as_ctl {
     struct as_program base; /* comes first; commands get a pointer to it as `program` */
     struct {
         const char *url, *password_file, *ns, *id, *class_name, *prefix;
-        const char *agent, *method;
+        const char *agent, *method, *pool;
         int64_t timeout_ms;         /* ASQ_FOREVER: not given */
         int64_t since_ms;           /* Unix time; 0: not given */
         int64_t last_ms;            /* 0: not given */
@@ -120,6 +120,9 @@ int as_ctl_resume(void *program, int argc, char **argv);
 void as_ctl_note_paused(struct as_ctl *ctl);
 /* Notes if no worker has the class, whose name may be mistyped. NULL: does nothing. */
 void as_ctl_note_unknown(struct as_ctl *ctl, const char *name);
+/* Does as it does, and returns the pool of the class as its workers tell it, to be freed; NULL:
+ * none. */
+char *as_ctl_pool_of(struct as_ctl *ctl, const char *name);
 /* ctl_failures.c; with functions for `set` of as_option: read a code, and a time as Unix ms. */
 int as_ctl_failures(void *program, int argc, char **argv);
 int as_ctl_option_code(const struct as_option *o, void *settings, const char *text, char *err,

@@ -33,14 +33,16 @@ int as_ctl_create(void *program, int argc, char **argv)
         asq_value_free(args);
         return status;
     }
-    as_ctl_note_unknown(ctl, argv[0]); /* it would wait for one that has it */
+    char *pool = as_ctl_pool_of(ctl, argv[0]);
     asq_set_timeout(ctl->h, as_ctl_remaining_ms(ctl));
     asq_agent *agent;
     asq_create_options options = ASQ_CREATE_OPTIONS_INIT;
     options.id = ctl->settings.id;
     options.ttl_ms = ctl->settings.ttl_ms;
     options.expires_ms = ctl->settings.expires_ms;
+    options.pool = ctl->settings.pool ? ctl->settings.pool : pool;
     status = as_ctl_outcome(ctl, asq_create_with(ctl->h, argv[0], &options, args, &agent));
+    free(pool);
     return status == AS_EXIT_OK ? print_new(ctl, agent) : status;
 }
 

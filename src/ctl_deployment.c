@@ -84,9 +84,14 @@ static void print_class(const char *name, const asq_value *class)
                     *attributes = asq_map_get(class, "attributes");
     char *doc = as_word(asq_map_get(class, "doc"));
     char *workers = as_word(asq_map_get(class, "workers"));
+    char *pool = as_word(asq_map_get(class, "pool"));
     as_print_text(stdout, name, false);
     printf("  (workers: ");
     as_print_text(stdout, workers ? workers : "-", false);
+    if (pool && strcmp(pool, "-") != 0) {
+        printf("; pool: ");
+        as_print_text(stdout, pool, false);
+    }
     printf(")");
     if (doc && strcmp(doc, "-") != 0) {
         printf("  ");
@@ -99,6 +104,7 @@ static void print_class(const char *name, const asq_value *class)
         print_member(asq_list_get(attributes, i), true);
     free(doc);
     free(workers);
+    free(pool);
 }
 
 int as_ctl_classes(void *program, int argc, char **argv)

@@ -3,6 +3,7 @@
  */
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "asqueue.h"
@@ -44,15 +45,25 @@ void as_ctl_note_paused(struct as_ctl *ctl)
     asq_value_free(list);
 }
 
-void as_ctl_note_unknown(struct as_ctl *ctl, const char *name)
+char *as_ctl_pool_of(struct as_ctl *ctl, const char *name)
 {
     asq_value *classes;
+    const char *pool = NULL;
     as_ctl_limit_timeout(ctl);
     if (!name || asq_classes(ctl->h, &classes) < 0)
-        return;
-    if (!asq_map_get(classes, name))
+        return NULL;
+    const asq_value *class = asq_map_get(classes, name);
+    if (!class)
         as_note(&ctl->base.who, "no worker has a class %s", name);
+    asq_value_get_string(asq_map_get(class, "pool"), &pool, NULL);
+    char *copy = pool ? strdup(pool) : NULL;
     asq_value_free(classes);
+    return copy;
+}
+
+void as_ctl_note_unknown(struct as_ctl *ctl, const char *name)
+{
+    free(as_ctl_pool_of(ctl, name));
 }
 
 /* Asks the workers, and notes which of them have not told that they obey a pause. */

@@ -10,11 +10,13 @@
 #include <string.h>
 
 #include "asqueue.h"
+#include "client/class.h"
 #include "client/handle.h"
 #include "value/error.h"
 #include "value/expiry.h"
 #include "value/hash.h"
 #include "value/msg.h"
+#include "value/pools.h"
 #include "value/random.h"
 #include "value/sized_options.h"
 #include "value/value.h"
@@ -155,12 +157,36 @@ static int random_id(asq *h, char out[RANDOM_ID])
     return 0;
 }
 
-/* expiry NULL: the agents do not end by themselves. */
-static int create_many(asq *h, Asqueue__JobKind kind, const char *class_name, size_t n,
-                       const char *const *ids, const struct asq__expiry *expiry, asq_value *args,
-                       asq_agent **ret)
+/* What a creation has besides class, ids and arguments. */
+struct making {
+    Asqueue__JobKind kind;
+    const struct asq__expiry *expiry; /* NULL: the agents do not end by themselves */
+    const char *pool;                 /* NULL: that of the class */
+};
+
+/* Checks the id of a new agent, makes one if it is NULL, and puts it into the pool. */
+static int new_id(asq *h, const char *id, const char *pool, char out[ASQ_MAX_ID + 1])
+{
+    char why[500], random[RANDOM_ID];
+    int rc = id ? asq__check_id(id, why, sizeof why) : random_id(h, random);
+    if (!id && rc < 0)
+        return rc;
+    if (rc == 0)
+        rc = asq__pool_into_id(pool, id ? id : random, out, why, sizeof why);
+    return rc < 0 ? asq__fail(h, rc, "%s", why) : 0;
+}
+
+static const char *pool_of_class(const asq *h, const char *class_name)
+{
+    const struct asq__class *cls = h->registry ? asq__registry_find(h->registry, class_name) : NULL;
+    return cls ? cls->def.pool : NULL;
+}
+
+static int create_many(asq *h, const struct making *making, const char *class_name, size_t n,
+                       const char *const *ids, asq_value *args, asq_agent **ret)
 {
     char why[300];
+    const char *pool = making->pool;
     struct asq__job *jobs = calloc(n, sizeof *jobs);
     asq_agent **agents = calloc(n, sizeof(asq_agent *));
     asq_result **results = calloc(n, sizeof(asq_result *));
@@ -174,25 +200,19 @@ static int create_many(asq *h, Asqueue__JobKind kind, const char *class_name, si
                        "the creation arguments of %s are a value of type %s; a list "
                        "(positional) or a map (named) is needed",
                        class_name, asq_type_name(asq_value_type(args)));
+    if (rc == 0 && !pool)
+        pool = pool_of_class(h, class_name);
     for (size_t i = 0; i < n && rc == 0; i++) {
-        char random[RANDOM_ID];
-        const char *id = ids ? ids[i] : NULL;
-        if (id) {
-            rc = asq__check_id(id, why, sizeof why);
-            if (rc < 0)
-                asq__fail(h, rc, "%s", why);
-        } else {
-            rc = random_id(h, random);
-            id = random;
-        }
+        char id[ASQ_MAX_ID + 1];
+        rc = new_id(h, ids ? ids[i] : NULL, pool, id);
         if (rc == 0)
             rc = proxy_new(h, id, class_name, &agents[i]);
         if (rc == 0)
-            jobs[i] = (struct asq__job){ .kind = kind,
+            jobs[i] = (struct asq__job){ .kind = making->kind,
                                          .agent = agents[i]->id,
                                          .class_name = class_name,
                                          .args = args,
-                                         .expiry = expiry };
+                                         .expiry = making->expiry };
     }
     if (rc == 0) {
         if (n > 1)
@@ -227,7 +247,8 @@ int asq_createv(asq *h, const char *class_name, const char *id, asq_value *args,
         asq_value_free(args);
         return asq__null(h, "asq_createv");
     }
-    return create_many(h, ASQUEUE__JOB_KIND__CREATE, class_name, 1, &id, NULL, args, ret);
+    struct making making = { .kind = ASQUEUE__JOB_KIND__CREATE };
+    return create_many(h, &making, class_name, 1, &id, args, ret);
 }
 
 int asq_create(asq *h, const char *class_name, const char *id, asq_agent **ret, const char *fmt,
@@ -256,7 +277,8 @@ int asq_get_or_create(asq *h, const char *class_name, const char *id, asq_value 
         asq_value_free(args);
         return asq__null(h, "asq_get_or_create");
     }
-    return create_many(h, ASQUEUE__JOB_KIND__GET_OR_CREATE, class_name, 1, &id, NULL, args, ret);
+    struct making making = { .kind = ASQUEUE__JOB_KIND__GET_OR_CREATE };
+    return create_many(h, &making, class_name, 1, &id, args, ret);
 }
 
 int asq_create_many(asq *h, const char *class_name, size_t n, const char *const *ids,
@@ -270,7 +292,8 @@ int asq_create_many(asq *h, const char *class_name, size_t n, const char *const 
         asq_value_free(args);
         return 0;
     }
-    return create_many(h, ASQUEUE__JOB_KIND__CREATE, class_name, n, ids, NULL, args, ret);
+    struct making making = { .kind = ASQUEUE__JOB_KIND__CREATE };
+    return create_many(h, &making, class_name, n, ids, args, ret);
 }
 
 int asq_create_with(asq *h, const char *class_name, const asq_create_options *given,
@@ -286,6 +309,8 @@ int asq_create_with(asq *h, const char *class_name, const asq_create_options *gi
         asq__sized_options_take(&o, sizeof o, given, "ASQ_CREATE_OPTIONS_INIT", why, sizeof why);
     if (rc == 0)
         rc = asq__expiry_check(o.ttl_ms, o.expires_ms, why, sizeof why);
+    if (rc == 0 && o.pool)
+        rc = asq__pool_check(o.pool, strlen(o.pool), why, sizeof why);
     if (rc == 0 && o.with_handle && h->in_method)
         rc = asq__err(why, sizeof why, ASQ_EINVAL,
                       "with_handle is for the handles of programs: that of a method ends with its "
@@ -299,9 +324,11 @@ int asq_create_with(asq *h, const char *class_name, const asq_create_options *gi
         asq_value_free(args);
         return rc;
     }
-    return create_many(h, o.or_get ? ASQUEUE__JOB_KIND__GET_OR_CREATE : ASQUEUE__JOB_KIND__CREATE,
-                       class_name, 1, &o.id,
-                       o.ttl_ms || o.expires_ms || expiry.handle ? &expiry : NULL, args, ret);
+    struct making making = { .kind = o.or_get ? ASQUEUE__JOB_KIND__GET_OR_CREATE
+                                              : ASQUEUE__JOB_KIND__CREATE,
+                             .expiry = o.ttl_ms || o.expires_ms || expiry.handle ? &expiry : NULL,
+                             .pool = o.pool };
+    return create_many(h, &making, class_name, 1, &o.id, args, ret);
 }
 
 /* Submits one job about the agent itself. */
@@ -363,9 +390,15 @@ int asq_delete_async(asq_agent *a, asq_result **ret)
     return ask(a, ASQUEUE__JOB_KIND__DELETE, NULL, NULL, ret);
 }
 
-/* Creates on h an agent `id` with the class and creation arguments of `a`. */
+/* Creates on h an agent `id` with the class and creation arguments of `a`, in its pool. */
 static int create_alike(asq_agent *a, asq *h, const char *id, asq_agent **ret)
 {
+    char pool[ASQ_MAX_POOL + 1];
+    struct making making = { .kind = ASQUEUE__JOB_KIND__CREATE };
+    if (asq__pool_in_id(a->id)) {
+        snprintf(pool, sizeof pool, "%.*s", (int) asq__pool_in_id(a->id), a->id);
+        making.pool = pool;
+    }
     asq_value *about = NULL;
     const char *class_name;
     int rc = ask_and_wait(a, ASQUEUE__JOB_KIND__DESCRIBE, a->h->timeout_ms, &about);
@@ -380,7 +413,7 @@ static int create_alike(asq_agent *a, asq *h, const char *id, asq_agent **ret)
         if (asq_value_type(given) != ASQ_NULL && !(args = asq_value_copy(given)))
             rc = asq__fail_memory(h);
         else
-            rc = asq_createv(h, class_name, id, args, ret);
+            rc = create_many(h, &making, class_name, 1, &id, args, ret);
     }
     asq_value_free(about);
     return rc;

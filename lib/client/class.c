@@ -36,6 +36,13 @@ void asq__registry_release(struct asq__registry *r)
     r->last = &r->first;
 }
 
+static void append(struct asq__registry *r, struct asq__class *c)
+{
+    asq__table_add(&r->by_name, &c->node);
+    *r->last = c;
+    r->last = &c->next;
+}
+
 int asq__registry_add(struct asq__registry *r, const asq_class *cls, char *err, size_t errlen)
 {
     if (!cls)
@@ -49,10 +56,32 @@ int asq__registry_add(struct asq__registry *r, const asq_class *cls, char *err, 
         asq__class_free(c);
         return rc;
     }
-    asq__table_add(&r->by_name, &c->node);
-    *r->last = c;
-    r->last = &c->next;
+    append(r, c);
     return 0;
+}
+
+static const char *pool_of(const struct asq__class *c)
+{
+    return c->def.pool ? c->def.pool : "";
+}
+
+int asq__registry_note(struct asq__registry *r, const asq_class *cls, char *err, size_t errlen)
+{
+    struct asq__class *c;
+    int rc = asq__class_take_pool(cls, &c, err, errlen);
+    if (rc < 0)
+        return rc;
+    const struct asq__class *before = asq__registry_find(r, c->def.name);
+    if (!before) {
+        append(r, c);
+        return 0;
+    }
+    if (strcmp(pool_of(before), pool_of(c)) != 0)
+        rc = asq__err(err, errlen, ASQ_EEXIST,
+                      "a class %s is registered already, with the pool '%s', not '%s'", c->def.name,
+                      pool_of(before), pool_of(c));
+    asq__class_free(c);
+    return rc;
 }
 
 size_t asq__registry_count(const struct asq__registry *r)
@@ -358,7 +387,8 @@ static asq_value *describe_class(const struct asq__class *c)
     for (size_t i = 0; good && i < c->attribute_count; i++)
         if (c->attributes[i].def.name[0] != '_')
             good = asq_list_append(attributes, describe_attribute(&c->attributes[i].def)) == 0;
-    good = good && asq_map_set(map, "doc", text_or_null(c->def.doc)) == 0;
+    good = good && asq_map_set(map, "doc", text_or_null(c->def.doc)) == 0 &&
+           asq_map_set(map, "pool", text_or_null(c->def.pool)) == 0;
     if (!good) {
         asq_value_free(methods);
         asq_value_free(attributes);

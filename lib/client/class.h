@@ -56,6 +56,10 @@ int asq__registry_init(struct asq__registry *r);
 void asq__registry_release(struct asq__registry *r);
 /* Checks and copies a table. Errors: ASQ_EINVAL, ASQ_EEXIST, ASQ_EVERSION, ASQ_ENOMEM. */
 int asq__registry_add(struct asq__registry *r, const asq_class *cls, char *err, size_t errlen);
+/* Notes a class of which the table's name and pool matter alone, for a handle whose classes run
+ * elsewhere. Again: no error. Errors: ASQ_EINVAL, ASQ_EEXIST (with another pool), ASQ_EVERSION,
+ * ASQ_ENOMEM. */
+int asq__registry_note(struct asq__registry *r, const asq_class *cls, char *err, size_t errlen);
 size_t asq__registry_count(const struct asq__registry *r);
 /* Returns NULL if the class is unknown. */
 const struct asq__class *asq__registry_find(const struct asq__registry *r, const char *name);
@@ -81,6 +85,8 @@ int asq__class_check_attribute(const struct asq__class *cls, const char *name, b
 
 /* class_table.c: checks and copies a user's table, without a registry. */
 int asq__class_take(const asq_class *table, struct asq__class **ret, char *err, size_t errlen);
+/* Copies name and pool alone. */
+int asq__class_take_pool(const asq_class *table, struct asq__class **ret, char *err, size_t errlen);
 void asq__class_free(struct asq__class *c);
 
 #endif

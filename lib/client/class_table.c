@@ -13,6 +13,7 @@
 #include "client/retry.h"
 #include "value/error.h"
 #include "value/list.h"
+#include "value/pools.h"
 #include "value/table.h"
 #include "value/value.h"
 
@@ -214,6 +215,13 @@ static int check_class(const asq_class *def, char *err, size_t errlen)
     return check_text(owner, "doc", def->doc, err, errlen);
 }
 
+static int check_pool(const asq_class *def, char *err, size_t errlen)
+{
+    char why[400];
+    int rc = def->pool ? asq__pool_check(def->pool, strlen(def->pool), why, sizeof why) : 0;
+    return rc < 0 ? asq__err(err, errlen, ASQ_EINVAL, "class %s: %s", def->name, why) : 0;
+}
+
 /* ---- a class ---- */
 
 static const void *method_key(const struct asq__node *node, size_t *n)
@@ -322,11 +330,9 @@ static int take_retries(struct asq__class *c, const asq_class *def, char *err, s
     return 0;
 }
 
-/* Fills c from a user's table. */
-static int take_class(struct asq__class *c, const asq_class *cls, char *err, size_t errlen)
+/* Copies the struct of a user's table, and checks what each use of it needs. */
+static int take_def(asq_class *def, const asq_class *cls, char *err, size_t errlen)
 {
-    asq_class *def = &c->def;
-    char what[ASQ_MAX_NAME + 40];
     int rc = check_size("the size of a class", cls->size, THROUGH(asq_class, methods),
                         _Alignof(asq_class), err, errlen);
     if (rc < 0)
@@ -339,6 +345,17 @@ static int take_class(struct asq__class *c, const asq_class *cls, char *err, siz
         return rc;
     if (!known)
         return too_new(def->name, "its table", "", err, errlen);
+    return check_pool(def, err, errlen);
+}
+
+/* Fills c from a user's table. */
+static int take_class(struct asq__class *c, const asq_class *cls, char *err, size_t errlen)
+{
+    asq_class *def = &c->def;
+    char what[ASQ_MAX_NAME + 40];
+    int rc = take_def(def, cls, err, errlen);
+    if (rc < 0)
+        return rc;
     snprintf(what, sizeof what, "class %s: method_size", def->name);
     rc = check_size(what, def->method_size, THROUGH(asq_method, fn), _Alignof(asq_method), err,
                     errlen);
@@ -376,4 +393,23 @@ int asq__class_take(const asq_class *table, struct asq__class **ret, char *err, 
     else
         *ret = c;
     return rc;
+}
+
+int asq__class_take_pool(const asq_class *table, struct asq__class **ret, char *err, size_t errlen)
+{
+    asq_class def;
+    int rc = take_def(&def, table, err, errlen);
+    if (rc < 0)
+        return rc;
+    size_t name_size = strlen(def.name) + 1, pool_size = def.pool ? strlen(def.pool) + 1 : 0;
+    struct asq__class *c = calloc(1, sizeof *c + name_size + pool_size);
+    if (!c)
+        return asq__err(err, errlen, ASQ_ENOMEM, "out of memory");
+    char *texts = (char *) (c + 1);
+    c->def.size = sizeof c->def;
+    c->def.name = memcpy(texts, def.name, name_size);
+    if (def.pool)
+        c->def.pool = memcpy(texts + name_size, def.pool, pool_size);
+    *ret = c;
+    return 0;
 }

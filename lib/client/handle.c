@@ -389,14 +389,15 @@ int asq_register(asq *h, const asq_class *cls)
     char err[512];
     if (h->in_method)
         return asq__fail(h, ASQ_ENOTSUP, "classes cannot be registered inside a method");
-    if (!h->registry)
-        return 0; /* only workers elsewhere need the classes */
+    if (h->closed)
+        return asq__fail(h, ASQ_ECLOSED, "the handle was closed");
     if (h->sealed)
         return asq__fail(h, ASQ_ESTATE,
                          "class %s comes too late: the worker processes were forked when the "
                          "first agent was used, and know only what was registered before",
                          cls && cls->name ? cls->name : "?");
-    int rc = asq__registry_add(h->registry, cls, err, sizeof err);
+    int rc = h->classes_elsewhere ? asq__registry_note(h->registry, cls, err, sizeof err)
+                                  : asq__registry_add(h->registry, cls, err, sizeof err);
     return rc < 0 ? asq__fail(h, rc, "%s", err) : 0;
 }
 

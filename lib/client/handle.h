@@ -122,8 +122,9 @@ struct asq {
     void *impl; /* the mode's own */
     atomic_uint refs;
     bool closed;
-    bool sealed;    /* workers were forked: no further classes */
-    bool in_method; /* a method's handle: ends with its call */
+    bool sealed;            /* workers were forked: no further classes */
+    bool classes_elsewhere; /* workers were started elsewhere: classes are known by name and pool */
+    bool in_method;         /* a method's handle: ends with its call */
     /* Callbacks run, and waits inside of them run no others; of remote.c. */
     bool in_callbacks;
     unsigned depth; /* functions on the stack that may call the program back */
@@ -154,7 +155,7 @@ struct asq {
     struct asq__own_stats *own_stats; /* of a program's calls; NULL: a method's handle */
     struct asq__list done;            /* results with a due callback */
     struct asq__list emitted;         /* results with a due callback for what their calls emit */
-    struct asq__registry *registry;   /* NULL: none */
+    struct asq__registry *registry;   /* NULL: the handle was closed */
     char *url, *ns;
     asq_log_fn log;
     void *log_user;

@@ -117,6 +117,7 @@ static asq *method_handle(asq *h, Asqueue__Chain *chain)
         return NULL;
     inner->in_method = true;
     inner->impl = h->impl;
+    inner->registry = h->registry;
     inner->timeout_ms = h->timeout_ms;
     inner->max_message_size = h->max_message_size;
     inner->partitions = h->partitions;

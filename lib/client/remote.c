@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/class.h"
 #include "client/engine.h"
 #include "client/handle.h"
 #include "client/keeper.h"
@@ -54,6 +55,8 @@ struct remote {
     struct asq__trouble away;
     unsigned since_pump;
     int64_t unwritten_since_ms; /* oldest unwritten call of a callback; coarse; 0: none */
+    struct asq__registry
+        known;   /* name and pool of classes, if the workers were started elsewhere */
     pid_t owner; /* processes forked from it share the connection, and must not use it */
     int failure; /* while opening */
     char why[400];
@@ -542,6 +545,7 @@ static void remote_free(struct remote *r)
     asq__redis_free(r->redis);
     if (r->own_loop)
         ev_loop_destroy(r->own_loop);
+    asq__registry_release(&r->known);
     asq__url_release(&r->url);
     free(r);
 }
@@ -588,6 +592,7 @@ static int remote_close(asq *h)
     r->keeper = NULL;
     if (r->at_close)
         r->at_close(h, r->user);
+    h->registry = NULL;
     remote_free(r);
     h->impl = NULL;
     return rc;
@@ -662,6 +667,11 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
     if (rc < 0) {
         free(r);
         return asq__err(err, errlen, rc, "out of memory");
+    }
+    rc = asq__registry_init(&r->known);
+    if (rc < 0) {
+        asq__err(err, errlen, rc, "out of memory");
+        goto fail;
     }
     if (asq__random(&r->client_number, sizeof r->client_number) < 0) {
         rc = asq__err(err, errlen, ASQ_ESYS, "getrandom: %s", strerror(errno));
@@ -739,6 +749,8 @@ int asq__remote_open(asq *h, const struct asq__url *url, const char *ns, const a
     r->at_close = at_close;
     r->user = user;
     know_pools(r);
+    h->registry = &r->known;
+    h->classes_elsewhere = !at_close;
     h->impl = r;
     return 0;
 fail:

@@ -39,6 +39,25 @@ size_t asq__pool_in_id(const char *id)
     return n <= ASQ_MAX_POOL && id[n] == '/' ? n : 0;
 }
 
+int asq__pool_into_id(const char *pool, const char *id, char out[ASQ_MAX_ID + 1], char *err,
+                      size_t errlen)
+{
+    if (!pool || asq__pool_in_id(id)) {
+        memcpy(out, id, strlen(id) + 1);
+        return 0;
+    }
+    size_t pool_n = strlen(pool), id_n = strlen(id), n = pool_n + 1 + id_n;
+    if (n > ASQ_MAX_ID)
+        return asq__err(err, errlen, ASQ_EINVAL,
+                        "the agent id '%.40s...' has %zu bytes with its pool '%s' before it; %d "
+                        "are allowed",
+                        id, n, pool, ASQ_MAX_ID);
+    memcpy(out, pool, pool_n);
+    out[pool_n] = '/';
+    memcpy(out + pool_n + 1, id, id_n + 1);
+    return 0;
+}
+
 int asq__pool_check(const char *name, size_t n, char *err, size_t errlen)
 {
     if (n > ASQ_MAX_POOL)

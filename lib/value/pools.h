@@ -38,6 +38,10 @@ struct asq__pools {
 /* Returns the bytes of the pool's name at the beginning of an agent id, which ends before a '/'; 0:
  * the id names none, and belongs to the default pool. */
 size_t asq__pool_in_id(const char *id);
+/* Writes an id as it is in a pool: behind the pool's name and a '/', unless it names a pool itself.
+ * pool NULL: as it is. The id is valid; ASQ_EINVAL: it would be too long. */
+int asq__pool_into_id(const char *pool, const char *id, char out[ASQ_MAX_ID + 1], char *err,
+                      size_t errlen);
 /* Checks a pool's name: letters, digits, '_' and '-', a letter first. ASQ_EINVAL, ASQ_ELIMIT, with
  * a text in err. */
 int asq__pool_check(const char *name, size_t n, char *err, size_t errlen);

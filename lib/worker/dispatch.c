@@ -46,6 +46,7 @@
 #include "worker/live.h"
 #include "worker/live_reads.h"
 #include "worker/measure.h"
+#include "worker/misplaced.h"
 #include "worker/nested.h"
 #include "worker/outcome.h"
 #include "worker/partition.h"
@@ -284,6 +285,7 @@ static enum asq__verdict prepare(struct asq__mailbox *m, struct asq__wcall *c)
     }
     if (makes_unknown(c))
         return ASQ__VERDICT_STOP;
+    asq__misplaced_note(c);
     return asq__wcall_job(c)->inputs ? take_inputs(c) : ASQ__VERDICT_RUN;
 }
 

@@ -443,6 +443,7 @@ asq *asq__nested_handle(asq_ctx *ctx)
     h->chain = &n->chain;
     h->outer_trace = ctx->trace;
     h->max_message_size = run->w->config.max_message_size;
+    h->registry = run->w->config.registry;
     asq__nested_know_pools(h);
     if (asq__config_logs(&run->w->config, ASQ_LOG_ERROR)) {
         h->log = log_text;

@@ -183,9 +183,19 @@ void as_api_create(const struct as_call *c, struct as_answer *a)
     const char *class_name, *id;
     asq_value *args;
     asq_agent *agent;
+    asq_create_options options = ASQ_CREATE_OPTIONS_INIT;
     if (!body_text(c, "class", true, &class_name, a) || !body_text(c, "id", false, &id, a) ||
-        !body_args(c, &args, a) ||
-        !as_api_ok(c, asq_createv(c->h, class_name, id, args, &agent), a))
+        !body_args(c, &args, a))
+        return;
+    asq_value *classes = NULL;
+    /* What it has not learned of the class is no reason to make no agent. */
+    if (asq_classes(c->h, &classes) == 0)
+        asq_value_get_string(asq_map_get(asq_map_get(classes, class_name), "pool"), &options.pool,
+                             NULL);
+    options.id = id;
+    bool made = as_api_ok(c, asq_create_with(c->h, class_name, &options, args, &agent), a);
+    asq_value_free(classes);
+    if (!made)
         return;
     bool late;
     int rc = wait_ready(c, agent, &late);

@@ -254,6 +254,18 @@ static void methods_have_types(const asqueue::client &c)
     CHECK_EQUAL(t.get<int>("sum"), 6);
 }
 
+static asqueue::class_builder placed =
+    asqueue::class_builder("Placed").attribute("x").pool("special");
+
+static void a_class_has_a_pool(const asqueue::client &c)
+{
+    CHECK_EQUAL(std::string(c.create_as("Placed", "one").id()), "special/one");
+    asq_create_options options = asqueue::create_options();
+    options.id = "two";
+    options.pool = "default";
+    CHECK_EQUAL(std::string(c.create_with("Placed", options).id()), "default/two");
+}
+
 static void exceptions_become_failures_and_back(const asqueue::client &c)
 {
     asqueue::agent t = c.create("Tester"), raw = c.create("Raw");
@@ -405,8 +417,10 @@ try {
     asqueue::client c(argc > 1 ? argv[1] : "local:");
     c.add(tester);
     c.add(gauge_class);
+    c.add(placed);
     asqueue::check(asq_register(c.native(), &raw), c.native());
     methods_have_types(c);
+    a_class_has_a_pool(c);
     exceptions_become_failures_and_back(c);
     a_type_of_ones_own_is_the_state(c);
     results_are_arguments(c);

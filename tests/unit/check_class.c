@@ -211,7 +211,7 @@ START_TEST(a_description_has_what_callers_may_use)
     ck_assert_uint_eq(asq_map_size(all), 2);
     ck_assert_int_eq(asq_to_json(asq_map_get(all, "Counter"), 0, &json), 0);
     ck_assert_str_eq(json,
-                     "{\"doc\":\"Counts.\",\"methods\":["
+                     "{\"doc\":\"Counts.\",\"pool\":null,\"methods\":["
                      "{\"name\":\"add\",\"params\":\"n\",\"flags\":[\"nonblocking\"],"
                      "\"doc\":\"Adds n.\"},"
                      "{\"name\":\"reset\",\"params\":null,\"flags\":[],\"doc\":null}],"

@@ -282,6 +282,7 @@ START_TEST(the_layout_of_0_1_0_is_taken)
     ck_assert_uint_eq(asq__class_attribute(c, "x")->def.flags, ASQ_WRITABLE);
     ck_assert(asq__class_attribute(c, "x")->def.set == set);
     ck_assert(asq__class_attribute(c, "y")->def.get == get);
+    ck_assert(!c->def.retries && !c->def.pool);
 }
 END_TEST
 

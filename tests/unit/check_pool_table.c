@@ -48,6 +48,29 @@ START_TEST(an_id_names_the_pool_before_its_slash)
 }
 END_TEST
 
+START_TEST(an_id_is_put_into_a_pool)
+{
+    char id[ASQ_MAX_ID + 1], why[200], longest[ASQ_MAX_ID + 1];
+    static const struct {
+        const char *pool, *id, *whole;
+    } ids[] = { { "gpu", "bert-1", "gpu/bert-1" },         { NULL, "bert-1", "bert-1" },
+                { "default", "bert-1", "default/bert-1" }, { "gpu", "slow/bert-1", "slow/bert-1" },
+                { "gpu", "default/x", "default/x" },       { "gpu", "{tag}x", "gpu/{tag}x" },
+                { "gpu", "http://x/y", "gpu/http://x/y" } };
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        ck_assert_int_eq(asq__pool_into_id(ids[i].pool, ids[i].id, id, why, sizeof why), 0);
+        ck_assert_str_eq(id, ids[i].whole);
+    }
+    memset(longest, 'a', ASQ_MAX_ID);
+    longest[ASQ_MAX_ID] = '\0';
+    ck_assert_int_eq(asq__pool_into_id(NULL, longest, id, why, sizeof why), 0);
+    ck_assert_str_eq(id, longest);
+    ck_assert_int_eq(asq__pool_into_id("g", longest + 1, id, why, sizeof why), ASQ_EINVAL);
+    ck_assert_int_eq(asq__pool_into_id("g", longest + 2, id, why, sizeof why), 0);
+    ck_assert_uint_eq(strlen(id), ASQ_MAX_ID);
+}
+END_TEST
+
 START_TEST(agents_live_in_partitions_of_their_pool)
 {
     uint32_t p, same;
@@ -160,6 +183,7 @@ int main(void)
 
     tcase_add_checked_fixture(t, NULL, tear_down);
     tcase_add_test(t, an_id_names_the_pool_before_its_slash);
+    tcase_add_test(t, an_id_is_put_into_a_pool);
     tcase_add_test(t, agents_live_in_partitions_of_their_pool);
     tcase_add_test(t, a_table_that_is_none_is_refused);
     tcase_add_test(t, a_table_only_grows);
