@@ -95,6 +95,18 @@ void asq__batch_keep_record(struct asq__batch *b)
         b->record_policy = b->guard ? ASQ__RECORD_EXPIRE : ASQ__RECORD_LEAVE;
 }
 
+/* Returns for how long the record of a method's batch is to stay, although the outer call is
+ * committed. A failover may lose that commit alone, because another node has it: then the outer
+ * call runs again, and its calls must not. Of one partition both are lost, or neither. */
+static int64_t linger_ms(const struct asq__engine *e, const struct asq__batch *b)
+{
+    if (!e->config.failover_ms || !b->guard || b->guard->partition == b->partition ||
+        !asq__redis_is_cluster(e->redis))
+        return 0;
+    int64_t ms = e->config.failover_ms + b->again_ms;
+    return ms < e->config.record_ms ? ms : e->config.record_ms;
+}
+
 /* Takes the batch out of the table and out of memory, after its last answer; and its record out of
  * Redis, or shortens the record's TTL, where allowed. */
 static void batch_forget(struct asq__engine *e, struct asq__batch *b)
@@ -104,7 +116,7 @@ static void batch_forget(struct asq__engine *e, struct asq__batch *b)
     if (b->resent) /* a copy may still be on its way, and is recognised by the record */
         asq__batch_keep_record(b);
     if (own && b->record_policy == ASQ__RECORD_UNLINK)
-        asq__engine_unlink_soon(e, b->partition, b->id);
+        asq__engine_forget_soon(e, b->partition, b->id, linger_ms(e, b));
     else if (own && b->record_policy == ASQ__RECORD_EXPIRE)
         asq__engine_expire_soon(e, b->partition, b->id);
     asq__table_del(&e->batches, &b->node);
@@ -486,7 +498,7 @@ void asq__engine_refresh_pinned(struct asq__engine *e)
 }
 
 void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
-                       enum asq__record_policy policy)
+                       enum asq__record_policy policy, int64_t again_ms)
 {
     struct asq__node *node = asq__table_find(&e->batches, id, ASQ__BATCH_ID);
     struct asq__batch *b = node ? ASQ__CONTAINER(node, struct asq__batch, node) : NULL;
@@ -496,6 +508,7 @@ void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
     if (policy == ASQ__RECORD_UNLINK && b->record_policy != ASQ__RECORD_UNLINK)
         policy = ASQ__RECORD_EXPIRE; /* the batch's id was handed out */
     b->record_policy = policy;
+    b->again_ms = again_ms;
     if (b->state == ASQ__BATCH_PINNED && !b->foreign) /* else unfinished, or being queried again */
         batch_forget(e, b);
 }

@@ -148,6 +148,7 @@ struct asq__batch {
     char entry[48]; /* stream id, once accepted */
     int64_t query_at_ms, quiet_ms;
     int64_t refreshed_ms; /* PINNED: last time its record was known to exist; coarse */
+    int64_t again_ms;     /* unpinned: how long another run may take to come to its calls */
 };
 
 /* Rights that a client's user may lack while its calls still work. */
@@ -258,9 +259,10 @@ static inline bool asq__engine_concerns(const bool *parts, uint32_t partition)
 }
 
 /* forget.c */
-/* Removes a record with the next flush. */
-void asq__engine_unlink_soon(struct asq__engine *e, uint32_t partition,
-                             const uint8_t id[ASQ__BATCH_ID]);
+/* Removes a record with the next flush; in a Cluster also: gives it a TTL then. ttl_ms 0: it is
+ * removed. */
+void asq__engine_forget_soon(struct asq__engine *e, uint32_t partition,
+                             const uint8_t id[ASQ__BATCH_ID], int64_t ttl_ms);
 void asq__engine_flush_unlinks(struct asq__engine *e);
 /* Leaves the records of the partitions p with parts[p] to their TTLs; NULL: all. */
 void asq__engine_drop_unlinks(struct asq__engine *e, const bool *parts);

@@ -61,6 +61,10 @@ struct asq__engine_config {
     /* Workers: TTLs of the record of a method's batch. record_ms: while the method's own call is
      * not committed; renewed. kept_ms: afterwards, if the record is not removed at once. */
     int64_t record_ms, kept_ms;
+    /* Workers whose commits wait for no replica: for how long the record of a method's batch stays
+     * in a Cluster behind the outer commit, so that it is there if a failover loses that; else
+     * 0. */
+    int64_t failover_ms;
     /* Called when Redis has lost its last second, and with it a call whose result a method of an
      * agent of partition `from` has used: the effects since then must not be committed. */
     void (*lost)(void *user, uint32_t from);
@@ -146,13 +150,16 @@ void asq__engine_abandon(struct asq__engine *e, struct asq__call *call);
 void asq__engine_keep(struct asq__engine *e, struct asq__call *call);
 /* Says what happens to the record of a batch, once all results are there. */
 enum asq__record_policy {
-    ASQ__RECORD_UNLINK, /* unlink it; if a copy may be on its way, EXPIRE (a method's) or LEAVE */
+    /* Unlink it, after failover_ms where that is set. If a copy may be on its way: EXPIRE (a
+     * method's) or LEAVE. */
+    ASQ__RECORD_UNLINK,
     ASQ__RECORD_EXPIRE, /* set its TTL to kept_ms, because its id was handed out */
     ASQ__RECORD_LEAVE   /* leave it: the method's call is uncommitted, and its next run needs it */
 };
-/* Unpins the record of a batch. */
+/* Unpins the record of a batch. again_ms: how long another run of the method may take to come to
+ * its calls, if a failover loses the outer commit. */
 void asq__engine_unpin(struct asq__engine *e, const uint8_t id[ASQ__BATCH_ID],
-                       enum asq__record_policy policy);
+                       enum asq__record_policy policy, int64_t again_ms);
 
 /* Counts calls that Redis has not accepted: never sent, and sent without a reply. */
 void asq__engine_count_unaccepted(const struct asq__engine *e, size_t *ret_unsent,

@@ -271,10 +271,17 @@ static __attribute__((noinline, cold)) bool give_up_place(struct asq__commit *c,
     return true;
 }
 
+/* Lets the batches of a run go with its commit. */
+static bool add_inner(struct asq__commit *c, const struct asq__run *run)
+{
+    int64_t ms = run->ninner ? (asq__now_ns() - asq__run_began_ns(run)) / 1000000 : 0;
+    return asq__commit_add_inner(c, run->inner, run->ninner, run->keep_inner, ms);
+}
+
 /* Lets the batches of an unloaded run go that is followed by no other. */
 static bool forget_inner(struct asq__commit *c, struct asq__wcall *call)
 {
-    bool ok = asq__commit_add_inner(c, call->inner, call->ninner, true);
+    bool ok = asq__commit_add_inner(c, call->inner, call->ninner, true, 0);
     free(call->inner);
     call->inner = NULL;
     call->ninner = 0;
@@ -395,7 +402,7 @@ static void add_outcome(struct asq__wcall *call, struct asq__run *run, const asq
     if (ok && call->marked)
         ok = give_up_place(c, call);
     if (ok && run)
-        ok = asq__commit_add_inner(c, run->inner, run->ninner, run->keep_inner);
+        ok = add_inner(c, run);
     else if (ok)
         ok = forget_inner(c, call);
     if (ok && call->recorded)
@@ -494,7 +501,7 @@ void asq__commit_retry(struct asq__wcall *call, struct asq__run *run, uint64_t d
     if (ok) /* the agent has to be there for the next run */
         ok = touch(c, run, (int64_t) due_ms - p->minus_mono_ms - asq__now_ms());
     if (ok)
-        ok = asq__commit_add_inner(c, run->inner, run->ninner, run->keep_inner);
+        ok = add_inner(c, run);
     if (ok && call->recorded)
         ok = forget_steps(c, call); /* the next run begins anew */
     if (ok && call->marked && !call->keeps_place)

@@ -68,7 +68,8 @@ void asq__commit_acknowledge(struct asq__commit *c)
         }
     for (size_t i = 0; i < c->ninner; i++)
         asq__engine_unpin(w->engine, c->inner[i].id,
-                          c->inner[i].keep ? ASQ__RECORD_EXPIRE : ASQ__RECORD_UNLINK);
+                          c->inner[i].keep ? ASQ__RECORD_EXPIRE : ASQ__RECORD_UNLINK,
+                          c->inner[i].again_ms);
     if (c->ntimers)
         asq__timers_changed(p);
     asq__commit_free(c);
@@ -95,7 +96,7 @@ void asq__commits_drop(struct asq__partition *p)
                 asq__list_add(&p->w->moved, &c->moves[i].entry->moved);
             }
         for (size_t i = 0; i < c->ninner; i++) /* the call may run again and need them */
-            asq__engine_unpin(p->w->engine, c->inner[i].id, ASQ__RECORD_LEAVE);
+            asq__engine_unpin(p->w->engine, c->inner[i].id, ASQ__RECORD_LEAVE, 0);
         asq__commit_free(c);
     }
     p->in_flight = p->unsent = p->commit_bytes = 0;

@@ -778,7 +778,7 @@ static bool end_run(struct asq__run *run)
         if (run->times.series && !run->unloads && !error)
             asq__measure_end(run, 0);
         for (size_t i = 0; i < run->ninner; i++)
-            asq__engine_unpin(w->engine, run->inner[i].id, ASQ__RECORD_LEAVE);
+            asq__engine_unpin(w->engine, run->inner[i].id, ASQ__RECORD_LEAVE, 0);
         asq__unload_wait_free(run->unload_wait);
         asq__wcall_enter(c, ASQ__CALL_FINISHED);
         e->unfinished--;

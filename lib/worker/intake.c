@@ -413,6 +413,15 @@ static bool is_for_signals(const struct asq__partition *p, const Asqueue__Batch 
     return true;
 }
 
+/* Returns whether a batch may be that of a timer which a failover has set back, so that it fires
+ * the same call once more, without a mark. Then the partition was lost, and was claimed since. On
+ * one server what that call had called is lost as well. */
+static bool may_be_refired(const struct asq__partition *p, const Asqueue__Batch *batch)
+{
+    return batch->number == 0 && asq__redis_is_cluster(p->w->redis) &&
+           asq__now_ms_coarse() - p->claimed_ms < ASQ__FAILOVER_MS;
+}
+
 /* False: it is left there. */
 static bool take_in(struct asq__partition *p, struct asq__stream_id id, const redisReply *reply,
                     const struct origin *origin)
@@ -551,7 +560,7 @@ static bool take_in(struct asq__partition *p, struct asq__stream_id id, const re
     take_attempts(p, e);
     asq__table_add(&p->entries, &e->node);
     asq__entry_enter(e, lookup ? ASQ__ENTRY_LOOKUP : ASQ__ENTRY_QUEUED);
-    e->may_have_begun = begun || later;
+    e->may_have_begun = begun || later || may_be_refired(p, batch);
     e->out_of_order = out_of_order;
     if (!later)
         asq__entry_take_time(e);

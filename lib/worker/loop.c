@@ -414,6 +414,8 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
                                          .client_number = w->client_number,
                                          .record_ms = asq__commit_record_ms(w, true),
                                          .kept_ms = asq__commit_record_ms(w, false),
+                                         .failover_ms =
+                                             w->config.wait_replicas ? 0 : ASQ__FAILOVER_MS,
                                          .lost = on_lost,
                                          .holds = on_holds,
                                          .log = log_text,

@@ -78,6 +78,10 @@ struct asq__pauses {
 
 enum { ASQ__STUCK_MAX = 8192, ASQ__AWAITS_MAX = 1024, ASQ__EXIT_THREAD_LOST = 5 };
 
+/* From a write that a failover loses until what follows from the loss: replication lags, the node
+ * is missed, a replica elected, the partition claimed. */
+enum { ASQ__FAILOVER_MS = 60 * 1000 };
+
 /* Defaults; see asq_worker_options. */
 enum {
     ASQ__MAX_WAITING = 1000000,

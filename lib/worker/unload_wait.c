@@ -199,7 +199,7 @@ void asq__unload_forget(struct asq__wcall *c)
 {
     asq__unload_wait_free(c->unload_wait);
     for (size_t i = 0; i < c->ninner; i++)
-        asq__engine_unpin(c->entry->part->w->engine, c->inner[i].id, ASQ__RECORD_LEAVE);
+        asq__engine_unpin(c->entry->part->w->engine, c->inner[i].id, ASQ__RECORD_LEAVE, 0);
     free(c->inner);
     c->inner = NULL;
     c->ninner = 0;

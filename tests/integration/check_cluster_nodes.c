@@ -16,53 +16,9 @@
 #include "on_cluster.h"
 #include "support/support.h"
 
-#include "redis/keys.h"
-#include "redis/slots.h"
 #include "value/hash.h"
 
 enum { AGENTS = 24, CALLS = 50, OTHERS = MASTERS - 1, CALLS_WHILE_AWAY = 50 };
-
-/* ---- agents of a node ---- */
-
-static int node_of(uint32_t partition)
-{
-    return sup_cluster_settled_owner(nodes, slot_of(partition));
-}
-
-static int home_node(void)
-{
-    struct asq__keys keys;
-    char err[200];
-    ck_assert_int_eq(asq__keys_init(&keys, "default", err, sizeof err), 0);
-    return sup_cluster_settled_owner(nodes, asq__slot_of_namespace(&keys));
-}
-
-/* Returns whether each process says that it has partitions, and all together all. What one has
- * handed back when the home node is lost has no owner until that is there again. */
-static bool all_are_owned(void)
-{
-    sup_redis *home = sup_cluster_node(nodes, home_node());
-    return sup_redis_int(home, "SCARD asq:{default}:workers") == PROCESSES &&
-           sup_redis_int(
-               home, "EVAL %s 1 asq:{default}:workers",
-               "local n = 0 for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do "
-               "local own = redis.call('HGET', 'asq:{default}:worker:' .. id, 'partitions') "
-               "if not own or own == '0' then return 0 end n = n + own end return n") == PARTITIONS;
-}
-
-/* Makes an agent that is kept by a node, which is found by trying names. */
-static asq_agent *agent_on(int node, const char *class_name, const char *name)
-{
-    asq_agent *a;
-    char id[40];
-    int i = 0;
-    do
-        snprintf(id, sizeof id, "%s-%d", name, i++);
-    while (node_of(asq__partition_of(id, strlen(id), PARTITIONS)) != node);
-    ck_assert_int_eq(asq_create(h, class_name, id, &a, NULL), 0);
-    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
-    return a;
-}
 
 static void take(asq_result *result, int64_t expected)
 {

@@ -12,6 +12,7 @@
 #include "redis/keys.h"
 #include "redis/slots.h"
 #include "support/suite.h"
+#include "value/hash.h"
 
 sup_cluster *nodes;
 char *url;
@@ -53,11 +54,17 @@ char *plain_url(int node)
     return plain;
 }
 
-static void begin_nodes(int replicas)
+static void begin_nodes_with(int replicas, const char *const *lines)
 {
+    struct sup_cluster_config config = { lines, NULL };
     seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(seen, MAP_FAILED);
-    nodes = sup_cluster_start(MASTERS, replicas);
+    nodes = sup_cluster_start_with(MASTERS, replicas, &config);
+}
+
+static void begin_nodes(int replicas)
+{
+    begin_nodes_with(replicas, NULL);
 }
 
 /* Starts the worker, and opens the handle, with `url`. */
@@ -96,6 +103,14 @@ void on_masters_begin(void)
 void on_replicas_begin(void)
 {
     begin(MASTERS);
+}
+
+void on_durable_masters_begin(void)
+{
+    static const char *const durable[] = { "appendonly yes", "appendfsync always", NULL };
+    begin_nodes_with(0, durable);
+    url = sup_cluster_url(nodes, 0);
+    begin_on(0);
 }
 
 void on_plain_url_begin(void)
@@ -151,4 +166,49 @@ uint16_t slot_of(uint32_t partition)
     char key[ASQ__KEY_MAX], err[200];
     ck_assert_int_eq(asq__keys_init(&keys, "default", err, sizeof err), 0);
     return asq__slot_of_key(key, asq__keys_jobs(&keys, partition, key));
+}
+
+/* ---- agents of a node ---- */
+
+int node_of(uint32_t partition)
+{
+    return sup_cluster_settled_owner(nodes, slot_of(partition));
+}
+
+int home_node(void)
+{
+    struct asq__keys keys;
+    char err[200];
+    ck_assert_int_eq(asq__keys_init(&keys, "default", err, sizeof err), 0);
+    return sup_cluster_settled_owner(nodes, asq__slot_of_namespace(&keys));
+}
+
+bool all_are_owned(void)
+{
+    sup_redis *home = sup_cluster_node(nodes, home_node());
+    return sup_redis_int(home, "SCARD asq:{default}:workers") == PROCESSES &&
+           sup_redis_int(
+               home, "EVAL %s 1 asq:{default}:workers",
+               "local n = 0 for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do "
+               "local own = redis.call('HGET', 'asq:{default}:worker:' .. id, 'partitions') "
+               "if not own or own == '0' then return 0 end n = n + own end return n") == PARTITIONS;
+}
+
+uint32_t partition_of(const asq_agent *a)
+{
+    const char *id = asq_agent_id(a);
+    return asq__partition_of(id, strlen(id), PARTITIONS);
+}
+
+asq_agent *agent_on(int node, const char *class_name, const char *name)
+{
+    asq_agent *a;
+    char id[40];
+    int i = 0;
+    do
+        snprintf(id, sizeof id, "%s-%d", name, i++);
+    while (node_of(asq__partition_of(id, strlen(id), PARTITIONS)) != node);
+    ck_assert_int_eq(asq_create(h, class_name, id, &a, NULL), 0);
+    ck_assert_int_eq(asq_ready(a, sup_limit_ms()), 0);
+    return a;
 }

@@ -143,12 +143,13 @@ bool asq__commit_add_mark(struct asq__commit *c, const struct asq__wcall *call,
 }
 
 bool asq__commit_add_inner(struct asq__commit *c, const struct asq__inner *inner, size_t n,
-                           bool keep)
+                           bool keep, int64_t run_ms)
 {
     for (size_t i = 0; i < n; i++) {
         if (!GROW(c, inner))
             return false;
         c->inner[c->ninner] = inner[i];
+        c->inner[c->ninner].again_ms = run_ms;
         c->inner[c->ninner++].keep = keep;
     }
     return true;

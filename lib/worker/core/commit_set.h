@@ -27,7 +27,8 @@ struct asq__wcall;
 struct asq__inner {
     uint32_t partition;
     uint8_t id[ASQ__BATCH_ID];
-    bool keep; /* record stays for a while: its id was given away */
+    bool keep;        /* record stays for a while: its id was given away */
+    int64_t again_ms; /* with the commit: how long the run has taken */
 };
 
 enum {
@@ -163,9 +164,10 @@ bool asq__commit_add_removed(struct asq__commit *c, struct asq__stream_id id);
 /* Sets a field of attempts. value NULL: deletes it. */
 bool asq__commit_add_mark(struct asq__commit *c, const struct asq__wcall *call,
                           enum asq__attempt_kind kind, const char *value);
-/* Adds batches of nested calls, whose records are forgotten or kept afterwards. */
+/* Adds batches of nested calls, whose records are forgotten or kept afterwards. run_ms: how long
+ * the run has taken that made them. */
 bool asq__commit_add_inner(struct asq__commit *c, const struct asq__inner *inner, size_t n,
-                           bool keep);
+                           bool keep, int64_t run_ms);
 /* Adds a move; takes over `kept`. c NULL: no memory. */
 bool asq__commit_add_move(struct asq__commit *c, const struct asq__entry *e,
                           struct asq__entry *moves, uint64_t due_ms, void *kept, size_t n);
