@@ -9,6 +9,7 @@
 #include "redis/redis.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/pools.h"
 #include "value/quick_clock.h"
 #include "worker/actor_object.h"
 #include "worker/allowed.h"
@@ -147,40 +148,93 @@ static void set(atomic_llong *gauge, size_t value)
     atomic_store_explicit(gauge, (long long) value, memory_order_relaxed);
 }
 
+/* Of some partitions. */
+struct sum {
+    size_t owned, active, due, left, in_flight, unsent;
+    int64_t oldest_ms;
+};
+
+static size_t waiting_of(const struct sum *s)
+{
+    return s->due > s->active ? s->due - s->active : 0;
+}
+
+static void add_partition(struct sum *s, const struct asq__partition *p)
+{
+    s->active += p->n_active;
+    if (!asq__partition_is_owned(p))
+        return;
+    s->owned++;
+    s->due += p->held_calls - p->undue_calls;
+    s->left += asq__backlog_calls(p);
+    s->in_flight += p->in_flight;
+    s->unsent += p->unsent + (p->open != NULL);
+    s->oldest_ms = oldest_of(p, s->oldest_ms);
+}
+
+static void add_sum(struct sum *all, const struct sum *s)
+{
+    all->active += s->active;
+    all->due += s->due;
+    all->left += s->left;
+    all->in_flight += s->in_flight;
+    all->unsent += s->unsent;
+    all->oldest_ms = s->oldest_ms < all->oldest_ms ? s->oldest_ms : all->oldest_ms;
+}
+
+/* Sets the gauges of a pool, once the process serves it or has partitions of it. */
+static void set_pool(struct asq__process *w, const char *name, const struct sum *s, int64_t now_ms)
+{
+    bool make = s->owned || asq__pool_list_has(w->config.pools, name);
+    struct asq__pool_gauges *g = asq__figures_pool(w->config.figures, name, make);
+    if (!g)
+        return;
+    set(&g->partitions, s->owned);
+    set(&g->active, s->active);
+    set(&g->waiting, waiting_of(s));
+    set(&g->oldest_ms, (size_t) (now_ms - s->oldest_ms));
+    set(&g->backlog, s->left);
+}
+
+/* Adds up each pool, and all of them. */
+static struct sum sum_pools(struct asq__process *w, int64_t now_ms)
+{
+    const struct asq__pools *pools = asq__redis_pools(w->redis);
+    struct sum all = { .oldest_ms = now_ms };
+    for (size_t i = 0; pools && w->parts && i < pools->n; i++) {
+        const struct asq__pool *pool = &pools->list[i];
+        struct sum s = { .oldest_ms = now_ms };
+        for (uint32_t k = 0; k < pool->partitions && pool->first + k < w->nparts; k++)
+            add_partition(&s, &w->parts[pool->first + k]);
+        set_pool(w, pool->name, &s, now_ms);
+        add_sum(&all, &s);
+    }
+    return all;
+}
+
 void asq__measure_sample(struct asq__process *w)
 {
     struct asq__figures *f = w->config.figures;
     struct asq__gauges *g = &f->gauges;
     struct asq__pool_stats pool = asq__pool_stats(w->pool);
-    int64_t now_ms = asq__now_ms(), oldest_ms = now_ms;
-    size_t active = 0, due = 0, left = 0, in_flight = 0, unsent = 0;
-    for (uint32_t i = 0; i < w->nparts; i++) {
-        const struct asq__partition *p = &w->parts[i];
-        active += p->n_active;
-        if (!asq__partition_is_owned(p))
-            continue;
-        due += p->held_calls - p->undue_calls;
-        left += asq__backlog_calls(p);
-        in_flight += p->in_flight;
-        unsent += p->unsent + (p->open != NULL);
-        oldest_ms = oldest_of(p, oldest_ms);
-    }
+    int64_t now_ms = asq__now_ms();
+    struct sum all = sum_pools(w, now_ms);
     bool redis_up = asq__redis_is_up(w->redis) && asq__process_is_alive(w) && !w->refused_until_ms;
     set(&g->serves, w->has_announced_ready);
     set(&g->redis_up, redis_up);
     set(&g->stopping, w->stopping);
     set(&g->partitions, w->nowned);
-    set(&g->running, active > pool.parked ? active - pool.parked : 0);
+    set(&g->running, all.active > pool.parked ? all.active - pool.parked : 0);
     set(&g->parked, pool.parked);
-    set(&g->waiting, due > active ? due - active : 0);
-    set(&g->oldest_ms, (size_t) (now_ms - oldest_ms));
+    set(&g->waiting, waiting_of(&all));
+    set(&g->oldest_ms, (size_t) (now_ms - all.oldest_ms));
     set(&g->waiting_bytes, atomic_load(&w->held_bytes));
-    set(&g->backlog, left);
+    set(&g->backlog, all.left);
     set(&g->agents, atomic_load(&w->actors.n));
     set(&g->agent_bytes, atomic_load(&w->actors.bytes));
     set(&g->threads_busy, pool.busy);
-    set(&g->commits_in_flight, in_flight);
-    set(&g->commits_waiting, unsent);
+    set(&g->commits_in_flight, all.in_flight);
+    set(&g->commits_waiting, all.unsent);
     tell(&f->commits, &w->commits, &w->told_commits);
     tell(&f->commit_calls, &w->commit_calls, &w->told_commit_calls);
     tell(&f->dead_letters, &w->dead, &w->told_dead);

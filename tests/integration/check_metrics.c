@@ -124,6 +124,55 @@ START_TEST(counters_and_times_move_with_calls)
 }
 END_TEST
 
+static double pool_sample(const char *what, const char *pool)
+{
+    double sum = 0;
+    for (int i = 0; i < 2; i++) {
+        char *name = sup_format("asqueue_pool_%s{process=\"%d\",pool=\"%s\"}", what, i, pool);
+        double value = sample(name);
+        free(name);
+        if (value < 0)
+            return value;
+        sum += value;
+    }
+    return sum;
+}
+
+START_TEST(pools_have_gauges_of_their_own)
+{
+    char *address = sup_format("127.0.0.1:%d", port);
+    sup_wait_until(pool_sample("partitions", "default") == 128);
+    ck_assert_double_eq(pool_sample("partitions", "gpu"), -1); /* it is not served */
+    sup_proc_stop(worker);
+    sup_proc_free(worker);
+    worker = sup_worker_start(sup_redis_url(redis), "--id", "w", "--agent-dir", sup_agent_dir(),
+                              "--metrics", address, "--processes", "2", "--lease-time", "2s",
+                              "--pool", "default,gpu:6", "--unload-after", "0", NULL);
+    free(address);
+    sup_wait_until(request("GET", "/readyz", "") == 200);
+    sup_wait_until(pool_sample("partitions", "gpu") == 6 &&
+                   pool_sample("partitions", "default") == 128);
+    asq_agent *a;
+    asq_result *r[2];
+    ck_assert_int_eq(asq_create(h, "Echo", "gpu/a", &a, NULL), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(asq_call(a, "sleep", &r[i], "[i]", 600000), 0);
+    sup_wait_until(asq_poll(h, 0) >= 0 && pool_sample("calls_active", "gpu") == 1 &&
+                   pool_sample("calls_waiting", "gpu") == 1);
+    ck_assert_double_eq(pool_sample("calls_active", "default"), 0);
+    ck_assert_double_eq(pool_sample("calls_waiting", "default"), 0);
+    ck_assert_double_eq(pool_sample("backlog_calls", "gpu"), 0);
+    sup_wait_until(pool_sample("oldest_waiting_seconds", "gpu") > 0);
+    ck_assert_double_eq(pool_sample("oldest_waiting_seconds", "default"), 0);
+    for (int i = 1; i >= 0; i--) {
+        ck_assert_int_eq(asq_result_cancel(r[i]), 0);
+        asq_result_wait(r[i], sup_limit_ms());
+        asq_result_free(r[i]);
+    }
+    asq_agent_free(a);
+}
+END_TEST
+
 #ifdef HAVE_LIBCURL
 START_TEST(traced_runs_are_counted)
 {
@@ -337,6 +386,7 @@ int main(void)
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, counters_and_times_move_with_calls);
+    tcase_add_test(t, pools_have_gauges_of_their_own);
 #ifdef HAVE_LIBCURL
     tcase_add_test(t, traced_runs_are_counted);
 #endif

@@ -8,6 +8,7 @@
 #include "worker/core/metrics_text.h"
 #include "worker/core/series.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,6 +151,37 @@ START_TEST(gauges_are_those_of_processes_that_have_said_them)
 }
 END_TEST
 
+START_TEST(pools_have_gauges_of_their_own)
+{
+    for (int i = 0; i < PROCESSES; i++)
+        ck_assert_ptr_nonnull(asq__figures_pool(figures[i], "default", true));
+    struct asq__pool_gauges *gpu = asq__figures_pool(figures[1], "gpu", true);
+    ck_assert_ptr_eq(asq__figures_pool(figures[1], "gpu", false), gpu);
+    ck_assert_ptr_null(asq__figures_pool(figures[0], "gpu", false));
+    atomic_store(&gpu->partitions, 4);
+    atomic_store(&gpu->active, 2);
+    atomic_store(&gpu->waiting, 3);
+    atomic_store(&gpu->oldest_ms, 2250);
+    atomic_store(&gpu->backlog, 7);
+    write_text(true);
+    HAS_NOT("pool=");
+    atomic_store(&figures[1]->gauges.updated_ms, 7500);
+    write_text(true);
+    HAS("asqueue_pool_partitions{process=\"1\",pool=\"default\"} 0");
+    HAS("asqueue_pool_partitions{process=\"1\",pool=\"gpu\"} 4");
+    HAS("asqueue_pool_calls_active{process=\"1\",pool=\"gpu\"} 2");
+    HAS("asqueue_pool_calls_waiting{process=\"1\",pool=\"gpu\"} 3");
+    HAS("asqueue_pool_oldest_waiting_seconds{process=\"1\",pool=\"gpu\"} 2.25");
+    HAS("asqueue_pool_backlog_calls{process=\"1\",pool=\"gpu\"} 7");
+    HAS_NOT("process=\"0\",pool=");
+    for (int i = 0; i < ASQ__POOLS_SHOWN; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "p%d", i);
+        ck_assert(!asq__figures_pool(figures[0], name, true) == (i == ASQ__POOLS_SHOWN - 1));
+    }
+}
+END_TEST
+
 START_TEST(a_new_process_starts_with_no_gauges_and_the_old_counters)
 {
     call(0, 1, 5);
@@ -174,6 +206,7 @@ int main(void)
     tcase_add_test(t, failures_have_names_of_codes);
     tcase_add_test(t, hostile_names_stay_within_their_label);
     tcase_add_test(t, gauges_are_those_of_processes_that_have_said_them);
+    tcase_add_test(t, pools_have_gauges_of_their_own);
     tcase_add_test(t, a_new_process_starts_with_no_gauges_and_the_old_counters);
     suite_add_tcase(s, t);
     return sup_suite_run(s);

@@ -276,6 +276,53 @@ static void put_gauges(const struct writer *w, const struct asq__metrics_view *v
     }
 }
 
+/* Pools have names of their own, because a sum over those of processes would count twice. */
+static void put_pools(const struct writer *w, const struct asq__metrics_view *v)
+{
+    static const struct {
+        const char *name, *unit, *help;
+        size_t at;
+    } gauges[] = {
+#define GAUGE(member) offsetof(struct asq__pool_gauges, member)
+        { "asqueue_pool_partitions", NULL, "Partitions of the pool that the process owns.",
+          GAUGE(partitions) },
+        { "asqueue_pool_calls_active", NULL,
+          "Calls to agents of the pool that have begun and not ended, parked ones included.",
+          GAUGE(active) },
+        { "asqueue_pool_calls_waiting", NULL,
+          "Calls to agents of the pool in memory that have not begun.", GAUGE(waiting) },
+        { "asqueue_pool_oldest_waiting_seconds", "seconds",
+          "Age of the oldest of these, of those looked at.", GAUGE(oldest_ms) },
+        { "asqueue_pool_backlog_calls", NULL,
+          "Calls to agents of the pool that are left in Redis for lack of room, about.",
+          GAUGE(backlog) },
+#undef GAUGE
+    };
+    for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++) {
+        family(w, gauges[i].name, "gauge", gauges[i].unit, gauges[i].help);
+        for (size_t k = 0; k < v->n; k++) {
+            const struct asq__figures *f = v->processes[k];
+            unsigned n = atomic_load_explicit(&f->npools, memory_order_acquire);
+            if (!atomic_load_explicit(&f->gauges.updated_ms, memory_order_relaxed))
+                continue; /* it has not said anything yet */
+            for (unsigned p = 0; p < n && p < ASQ__POOLS_SHOWN; p++) {
+                const struct asq__pool_gauges *g = &f->pools[p];
+                int64_t value = atomic_load_explicit(
+                    (const atomic_llong *) (const void *) ((const char *) g + gauges[i].at),
+                    memory_order_relaxed);
+                asq__buf_printf(w->out, "%s{process=\"%zu\",pool=", gauges[i].name, k);
+                put_label_value(w->out, g->name);
+                asq__buf_puts(w->out, "} ");
+                if (gauges[i].unit)
+                    put_seconds(w->out, (uint64_t) value * 1000000);
+                else
+                    asq__buf_printf(w->out, "%lld", (long long) value);
+                asq__buf_putc(w->out, '\n');
+            }
+        }
+    }
+}
+
 static void put_counters(const struct writer *w, const struct asq__metrics_view *v)
 {
     static const struct {
@@ -327,6 +374,7 @@ void asq__metrics_write(const struct asq__metrics_view *v, bool openmetrics, str
     asq__buf_puts(out, "} 1\n");
     put_all_series(&w, sums, n);
     put_gauges(&w, v);
+    put_pools(&w, v);
     put_counters(&w, v);
     if (openmetrics)
         asq__buf_puts(out, "# EOF\n");

@@ -4,6 +4,7 @@
 #include "worker/core/series.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "value/grow.h"
 
@@ -180,6 +181,19 @@ void asq__gauges_reset(struct asq__gauges *g)
                    "a gauge is missing");
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         atomic_store(all[i], 0);
+}
+
+struct asq__pool_gauges *asq__figures_pool(struct asq__figures *f, const char *name, bool make)
+{
+    unsigned n = atomic_load_explicit(&f->npools, memory_order_relaxed);
+    for (unsigned i = 0; i < n; i++)
+        if (strcmp(f->pools[i].name, name) == 0)
+            return &f->pools[i];
+    if (!make || n == ASQ__POOLS_SHOWN || strlen(name) > ASQ_MAX_POOL)
+        return NULL;
+    memcpy(f->pools[n].name, name, strlen(name) + 1);
+    atomic_store_explicit(&f->npools, n + 1, memory_order_release); /* the supervisor reads */
+    return &f->pools[n];
 }
 
 void asq__series_merge(struct asq__series *to, const struct asq__series *from)

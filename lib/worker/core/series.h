@@ -16,12 +16,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "asqueue.h"
 #include "value/histogram.h"
 
 enum {
     ASQ__SERIES_MAX = 1024, /* of a process; further methods count under their class, or all */
     ASQ__SERIES_CODES = 64, /* codes of the library are between 0 and minus this */
-    ASQ__SERIES_OWN = 8     /* codes of applications with a counter of their own */
+    ASQ__SERIES_OWN = 8,    /* codes of applications with a counter of their own */
+    ASQ__POOLS_SHOWN = 64   /* further pools have no gauges of their own */
 };
 
 /* Places of a class before those of its methods. */
@@ -86,8 +88,20 @@ struct asq__gauges {
     atomic_llong round_trip_ns; /* of a PUBLISH; of the heartbeat's thread; 0: unknown */
 };
 
+/* Gauges of a pool, of which a process has partitions, or might. */
+struct asq__pool_gauges {
+    char name[ASQ_MAX_POOL + 1]; /* written before the pool is counted, and never changed */
+    atomic_llong partitions;     /* owned */
+    atomic_llong active;         /* calls that have begun and not ended */
+    atomic_llong waiting;        /* calls in memory that have not begun */
+    atomic_llong oldest_ms;      /* age of the oldest of these, of a sample */
+    atomic_llong backlog;        /* calls that are left in Redis, about */
+};
+
 struct asq__figures {
     struct asq__gauges gauges;
+    atomic_uint npools;
+    struct asq__pool_gauges pools[ASQ__POOLS_SHOWN];
     atomic_ullong commits, commit_calls, dead_letters;
     atomic_ullong starts, deaths;                /* of the supervisor */
     atomic_ullong spans_exported, spans_dropped; /* traced runs; of any thread */
@@ -126,6 +140,8 @@ void asq__series_runs(const struct asq__timed *t);
 void asq__series_commit(const struct asq__timed *t, int64_t now_ns);
 /* Forgets what a process says of itself that has ended. */
 void asq__gauges_reset(struct asq__gauges *g);
+/* Returns the gauges of a pool, which are made if `make`; NULL: it has none. */
+struct asq__pool_gauges *asq__figures_pool(struct asq__figures *f, const char *name, bool make);
 /* Adds all of `from` to `to`, which nobody else uses. */
 void asq__series_merge(struct asq__series *to, const struct asq__series *from);
 
