@@ -1430,11 +1430,15 @@ ASQ_API int asq_promise_new(asq_ctx *ctx, asq_result **ret);
  * An attempt is made again after a lost connection, and counts once; so does a second call with the
  * same outcome and the same handle, after ASQ_ETIMEOUT (of a program's handle). In a method it is a
  * statement as a call is: it leaves when what its agent did before is in Redis, and is the same one
- * when the method runs again. Errors: ASQ_ESTATE (another one has settled it before; in a step or a
- * callback of asq_call_each or asq_result_on_emit), ASQ_EEXPIRED (there is no such promise, or none
- * any more), ASQ_EINVAL (not the id of a promise of this namespace; a message that is not UTF-8),
- * ASQ_ELIMIT (a value of more than max_message_size), ASQ_ETIMEOUT (Redis has not answered within
- * the handle's timeout: it may be settled), ASQ_EREDIS. */
+ * when the method runs again. Without wait_replicas a failover, or a restart, may lose the outcome:
+ * for a minute the handle (of a method: its worker process) settles it again, and logs that, or
+ * that another one has come first. A handle that is closed does not.
+ *
+ * Errors: ASQ_ESTATE (another one has settled it before; in a step or a callback of asq_call_each
+ * or asq_result_on_emit), ASQ_EEXPIRED (there is no such promise, or none any more), ASQ_EINVAL
+ * (not the id of a promise of this namespace; a message that is not UTF-8), ASQ_ELIMIT (a value of
+ * more than max_message_size), ASQ_ETIMEOUT (Redis has not answered within the handle's timeout: it
+ * may be settled), ASQ_EREDIS. */
 ASQ_API int asq_promise_resolve(asq *h, const char *id, asq_value *value);
 ASQ_API int asq_promise_reject(asq *h, const char *id, int code, const char *message);
 /* Makes a map about a promise, which the caller owns: id, state ("open", "resolved", "rejected"), call

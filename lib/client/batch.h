@@ -10,6 +10,7 @@
  *     batch.c         applies results, completes calls
  *     forget.c        removes records
  *     progress.c      reads what calls emit
+ *     resettle.c      settles promises again that Redis has lost
  *     hearing.c       in a Cluster: subscribes to the pushes of the partitions that are called
  */
 #ifndef ASQ_CLIENT_BATCH_H
@@ -30,6 +31,7 @@
 #include "value/list.h"
 #include "value/msg.h"
 #include "value/table.h"
+#include "value/value.h"
 
 enum {
     ASQ__QUIET_FIRST_MS = 2000, /* silence before a batch is queried; doubles with each query */
@@ -211,6 +213,10 @@ struct asq__engine {
     struct asq__cmd unlink;           /* UNLINK of records no longer needed; empty: none */
     struct asq__forgotten *forgotten; /* the same in a Cluster: room for ASQ__UNLINK_AT, or NULL */
     size_t n_forgotten;
+    struct asq__list settled; /* outcomes of promises that may be lost; of resettle.c */
+    size_t n_settled, settled_bytes;
+    unsigned settled_again, settled_lost; /* since the last line about them */
+    char settled_lost_id[ASQ__CALL_ID_TEXT];
     struct asq__hearing *hearing;    /* in a Cluster: partitions whose pushes are heard; or NULL */
     struct asq__lines lines;         /* limits log lines that may repeat */
     struct asq__arena pushed, other; /* for a pushed message, and for one nested in it */

@@ -10,6 +10,7 @@
 #include "client/batch.h"
 #include "client/engine.h"
 #include "client/progress.h"
+#include "client/resettle.h"
 #include "redis/cmd.h"
 #include "redis/redis.h"
 #include "redis/redis_clock.h"
@@ -39,6 +40,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int revents)
     (void) revents;
     asq__lines_log_rest(&e->lines, asq__now_ms_coarse());
     asq__redis_expire_limit(e->redis);
+    asq__resettle_tick(e);
     if (!e->up)
         return;
     if (e->stalled) {
@@ -91,6 +93,7 @@ void asq__engine_up(struct asq__engine *e)
     asq__engine_refresh_pinned(e);
     asq__engine_resend(e, NULL);
     query_watched(e, NULL);
+    asq__resettle_all(e, NULL);
     asq__progress_read_all(e);
 }
 
@@ -102,6 +105,7 @@ void asq__engine_parts_up(struct asq__engine *e, const bool *parts)
     asq__engine_refresh_pinned(e);
     asq__engine_resend(e, parts);
     query_watched(e, parts);
+    asq__resettle_all(e, parts);
     asq__progress_read_all(e);
 }
 
@@ -143,6 +147,7 @@ void asq__engine_renew(struct asq__engine *e)
 {
     asq__engine_close_open(e);
     asq__engine_forget_queries(e);
+    asq__resettle_drop(e);
     asq__table_each(&e->batches, end_batch, e);
     asq__hearing_close(e);
     free(e->open);
@@ -194,6 +199,7 @@ int asq__engine_new(const struct asq__engine_config *config, struct asq__engine 
     asq__cmd_init(&e->unlink);
     asq__arena_init(&e->pushed, 0);
     asq__arena_init(&e->other, 0);
+    asq__list_init(&e->settled);
     asq__list_init(&e->ready);
     asq__list_init(&e->blocked);
     asq__list_init(&e->sent);
@@ -232,6 +238,7 @@ void asq__engine_free(struct asq__engine *e)
     asq__engine_forget_fetches(e, NULL);
     asq__table_each(&e->batches, close_batch, e);
     asq__progress_close(e);
+    asq__resettle_drop(e);
     while ((node = asq__list_pop(&e->ended_batches))) /* the last pending reply frees each */
         ASQ__CONTAINER(node, struct asq__batch, order)->engine = NULL;
     asq__assert(e->unfinished == 0 && e->unaccepted == 0 && e->backlog == 0);

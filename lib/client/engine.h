@@ -71,6 +71,8 @@ struct asq__engine_config {
     /* Workers, in a Cluster: asked before a method's batch is sent, because Redis cannot check the
      * lease of partition `from` in the slot of another one. */
     enum asq__lease_belief (*holds)(void *user, uint32_t from, const char *token);
+    /* Told of outcomes of promises that were told and are lost; or NULL. */
+    void (*lost_outcomes)(void *user, unsigned n);
     void (*log)(void *user, asq_log_level level, const char *message);
     void *log_user; /* `user` of all */
 };

@@ -14,6 +14,7 @@
 #include "client/admin.h"
 #include "client/object.h"
 #include "client/remote.h"
+#include "client/resettle.h"
 #include "client/step.h"
 #include "redis/redis.h"
 #include "value/error.h"
@@ -130,6 +131,9 @@ static int settle_remote(asq *h, struct asq__settlement *s, enum asq__settled *r
                             .lens = c.lens,
                             .replicate = true };
     rc = asq__admin_ask(h, &q);
+    if (rc == 0 && *ret == ASQ__SETTLED &&
+        !asq__redis_barrier(asq__remote_redis(h), s->id.partition))
+        asq__resettle_keep(asq__remote_engine(h), s);
     return asq__admin_end(h, rc);
 }
 

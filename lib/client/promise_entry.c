@@ -51,11 +51,11 @@ void asq__settle_command(const struct asq__keys *keys, const struct asq__settlem
 
 int asq__settle_reply(const redisReply *reply, enum asq__settled *ret)
 {
-    if (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0 || reply->integer > 2)
+    if (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0 || reply->integer > 3)
         return ASQ_EREDIS;
-    *ret = reply->integer == 1   ? ASQ__SETTLED
-           : reply->integer == 2 ? ASQ__SETTLED_OTHER
-                                 : ASQ__SETTLED_NONE;
+    *ret = reply->integer == 2   ? ASQ__SETTLED_OTHER
+           : reply->integer == 0 ? ASQ__SETTLED_NONE
+                                 : ASQ__SETTLED;
     return 0;
 }
 

@@ -628,6 +628,11 @@ struct asq__redis *asq__remote_redis(asq *h)
     return ((struct remote *) h->impl)->redis;
 }
 
+struct asq__engine *asq__remote_engine(asq *h)
+{
+    return ((struct remote *) h->impl)->engine;
+}
+
 bool asq__remote_has_named_user(asq *h)
 {
     const char *user = ((struct remote *) h->impl)->url.user;

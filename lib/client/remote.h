@@ -11,6 +11,7 @@
 /* Returns whether the handle starts workers, as in child mode. */
 bool asq__remote_starts_workers(asq *h);
 struct asq__redis *asq__remote_redis(asq *h);
+struct asq__engine *asq__remote_engine(asq *h);
 /* Returns whether the URL names a user, other than the one that all connections begin as. */
 bool asq__remote_has_named_user(asq *h);
 /* Runs the loop once, waiting at most wait_ms. */

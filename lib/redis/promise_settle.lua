@@ -6,9 +6,9 @@
 --
 -- KEYS: promise, jobs of its partition. ARGV: token, id of the promise, then the outcome's fields and
 -- values.
--- Answer: 1 if it was settled under this token, now or before; 2: by another one; 0: there is no such
+-- Answer: 1 if it was settled under this token now, 3: before; 2: by another one; 0: there is no such
 -- promise. The owner is told by an entry in its stream, which asks for nothing but a look.
-local key = KEYS[1]
+local key, answer = KEYS[1], 1
 local added = redis.pcall('XADD', key, 'NOMKSTREAM', '1-0', 'token', ARGV[1], unpack(ARGV, 3))
 if not added then return 0 end
 if type(added) == 'table' then
@@ -20,6 +20,7 @@ if type(added) == 'table' then
         if fields[i] == 'token' then token = fields[i + 1] end
     end
     if token ~= ARGV[1] then return 2 end
+    answer = 3
 end
 redis.call('XADD', KEYS[2], '*', 'call', 'promise', 'promise', ARGV[2])
-return 1
+return answer

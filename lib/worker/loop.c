@@ -322,6 +322,12 @@ static void on_lost(void *user, uint32_t partition)
         asq__partition_abandon(&w->parts[partition], "Redis has gone back in time");
 }
 
+static void on_lost_outcomes(void *user, unsigned n)
+{
+    struct asq__process *w = user;
+    atomic_fetch_add(&w->lost_commits, n);
+}
+
 /* Redis cannot answer this in the slot of another partition. The lease is in doubt while its server
  * is away or not asked yet what it has kept, and before others take this process for dead. None can
  * while the server with the heartbeats is down. */
@@ -417,6 +423,7 @@ static int set_up(struct asq__process *w, char *err, size_t errlen)
                                          .failover_ms =
                                              w->config.wait_replicas ? 0 : ASQ__FAILOVER_MS,
                                          .lost = on_lost,
+                                         .lost_outcomes = on_lost_outcomes,
                                          .holds = on_holds,
                                          .log = log_text,
                                          .log_user = w };

@@ -262,7 +262,8 @@ struct asq__process {
     int64_t started_ms;           /* monotonic */
     /* Counters of the loop, read by the heartbeat thread. */
     atomic_ullong calls, failures, commits, commit_calls, held_bytes, dead;
-    atomic_ullong lost_commits; /* acknowledged ones that a failover or restart of Redis has lost */
+    atomic_ullong
+        lost_commits; /* acknowledged ones, and outcomes of promises, that Redis has lost */
     /* Lost commits that the leases being read have told of so far, and how many are being read. */
     uint64_t lost_now;
     uint32_t lost_partitions, leases_asked;

@@ -20,6 +20,7 @@
 
 #include "client/object.h"
 #include "client/promise.h"
+#include "client/resettle.h"
 #include "client/step_log.h"
 #include "redis/barrier.h"
 #include "redis/conn.h"
@@ -103,6 +104,9 @@ static void on_settled(struct asq__conn *c, const redisReply *reply, void *user)
         q->rc = asq__settle_reply(reply, &q->is);
         if (q->rc == 0 && wait_for_replicas(q))
             return;
+        if (q->rc == 0 && q->is == ASQ__SETTLED &&
+            !asq__redis_barrier(q->nested->w->redis, q->s.id.partition))
+            asq__resettle_keep(q->nested->w->engine, &q->s);
     }
     end(q);
 }

@@ -139,8 +139,9 @@ struct deployment {
     bool lossy;   /* whether Redis may lose its last writes */
     /* Whether a part of the agents may lose them alone: a call without those that it made. */
     bool parts_lossy;
-    /* Reported by the logs of workers: lost commits; claims that were lost. */
-    uint64_t reported_commits;
+    /* Reported by the logs of workers: lost commits and outcomes of promises; claims that were
+     * lost. */
+    uint64_t reported_commits, reported_outcomes;
     unsigned reported_claims;
     unsigned anomalies; /* processes with a wrong exit status or a crash */
 };
@@ -169,8 +170,9 @@ void caller_run(const char *url, const char *history, int workload, int index, u
 /* Reads the histories and the final states, and reports contradictions. */
 struct outcome {
     unsigned calls, ok, failed, unknown, reruns;
-    unsigned lost;       /* effects of calls whose callers had been told that they succeeded */
-    unsigned taken_back; /* of what callers had read of states */
+    unsigned lost;          /* effects of calls whose callers had been told that they succeeded */
+    unsigned taken_back;    /* of what callers had read of states */
+    unsigned promises_lost; /* that were settled, and are open, or were settled once more */
 };
 void check_round(struct deployment *d, struct outcome *ret);
 

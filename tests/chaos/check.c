@@ -173,6 +173,7 @@ static void check_op(struct deployment *d, struct op *op, struct outcome *ret)
     /* Emits and promises that Redis has forgotten may come again, in another way. */
     if (op->outcome == 'b' && !(d->lossy && (op->workload == PROMISE || op->workload == PROGRESS)))
         anomaly(d, "%s %s: %s", name, op->id, op->text);
+    ret->promises_lost += op->outcome == 'b' && op->workload == PROMISE;
     if (op->workload == STEP && op->code == ASQ_EINTERRUPTED && !d->lossy)
         anomaly(d, "step %s: its records are gone: %s", op->id, op->text);
     if (op->workload == COUNTER || op->n_effects == 0)

@@ -157,16 +157,24 @@ size_t worker_pids(const struct worker *w, pid_t *pids, size_t room)
     return 1 + remains_descendants(pids[0], pids + 1, room - 1);
 }
 
-/* Counts what a worker has reported as lost. */
-static void read_reports(struct deployment *d, const char *log)
+/* Adds up the numbers before a text. */
+static uint64_t sum_before(const char *log, const char *text)
 {
-    static const char commits[] = " acknowledged commits of ";
-    for (const char *at = log; (at = strstr(at, commits)); at += sizeof commits - 1) {
+    uint64_t sum = 0;
+    for (const char *at = log; (at = strstr(at, text)); at += strlen(text)) {
         const char *digit = at;
         while (digit > log && digit[-1] >= '0' && digit[-1] <= '9')
             digit--;
-        d->reported_commits += strtoull(digit, NULL, 10);
+        sum += strtoull(digit, NULL, 10);
     }
+    return sum;
+}
+
+/* Counts what a worker has reported as lost. */
+static void read_reports(struct deployment *d, const char *log)
+{
+    d->reported_commits += sum_before(log, " acknowledged commits of ");
+    d->reported_outcomes += sum_before(log, " outcomes of promises are gone");
     d->reported_claims += (unsigned) sup_count(log, "to before this claim");
 }
 

@@ -91,6 +91,9 @@ static void check_reports(struct deployment *d, const struct outcome *o)
     if (all_live && d->reported_claims == 0 && o->lost > d->reported_commits)
         anomaly(d, "%u effects that were told are lost, and workers report %llu commits as gone",
                 o->lost, (unsigned long long) d->reported_commits);
+    if (all_live && o->promises_lost > d->reported_outcomes)
+        anomaly(d, "%u promises have lost an outcome that was told, and workers report %llu",
+                o->promises_lost, (unsigned long long) d->reported_outcomes);
 }
 
 static unsigned run_round(const struct plan *of_run, int round, int64_t seconds,
