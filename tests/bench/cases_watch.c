@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,11 +84,14 @@ static pid_t start_asker(int port, const char *path)
     return pid;
 }
 
-/* A load, and who looks while it is applied. */
+enum { MAX_LOOKERS = 4 };
+
+/* A load, and those who look, who are stopped while it is applied without them. */
 struct watched {
     client_fn load;
     struct load what;
-    int metrics; /* the port where as-worker has its metrics */
+    const pid_t *lookers;
+    bool looking;
 };
 
 /* Starts a program that was built beside as-worker. */
@@ -107,29 +111,41 @@ static pid_t start_tool(const char *name, const struct deployment *d, char *cons
     return spawn(name, argv);
 }
 
-/* Applies the load while as-ctl top, a page of as-studio and a scraper look, each once a second. */
 static void load_watched(const struct deployment *d, const void *arg, struct outcome *out)
 {
     const struct watched *w = arg;
+    for (int i = 0; i < MAX_LOOKERS; i++)
+        kill(w->lookers[i], w->looking ? SIGCONT : SIGSTOP);
+    w->load(d, &w->what, out);
+}
+
+/* Starts those who look once a second: as-ctl top, as-studio, a page of it, a scraper. */
+static void start_lookers(const struct deployment *d, int metrics, pid_t lookers[MAX_LOOKERS])
+{
     int port = free_port();
     char top[] = "top", batch[] = "--batch", frames[] = "1000000", listen[] = "--listen",
          address[32];
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
-    pid_t lookers[] = {
-        start_tool("as-studio", d, (char *[]){ listen, address, NULL }),
-        start_tool("as-ctl", d, (char *[]){ top, batch, frames, NULL }),
-        start_asker(w->metrics, "/metrics"),
-    };
+    lookers[0] = start_tool("as-studio", d, (char *[]){ listen, address, NULL });
+    lookers[1] = start_tool("as-ctl", d, (char *[]){ top, batch, frames, NULL });
+    lookers[2] = start_asker(metrics, "/metrics");
     for (int tries = 0, fd; (fd = connect_to(port)) < 0 || close(fd) < 0; tries++) {
         if (tries > PATIENCE_MS / 10)
-            fail_client("as-studio does not listen: see as-studio.log");
+            die("as-studio does not listen: see as-studio.log");
         usleep(10000);
     }
-    pid_t page = start_asker(port, "/api/events");
-    w->load(d, &w->what, out);
-    end_process(page);
-    for (size_t i = 0; i < sizeof lookers / sizeof *lookers; i++)
-        end_process(lookers[i]);
+    lookers[3] = start_asker(port, "/api/events");
+}
+
+static void add_pair(const struct contender c[2], int rounds, figure_fn fn, const char *unit,
+                     enum bar bar, double bar_value)
+{
+    for (int i = 0; i < 2; i++) {
+        struct row row = row_of(c[i].name, &c[i], i ? &c[0] : NULL, rounds, fn, unit);
+        row.bar = i ? bar : NO_BAR;
+        row.bar_value = bar_value;
+        table_add(&row);
+    }
 }
 
 static void rows_of_looking(int rounds)
@@ -139,35 +155,42 @@ static void rows_of_looking(int rounds)
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
     struct deployment_options o = { .name = "watched", .metrics = address };
     struct deployment *d = deployment_start(&o);
-    struct watched packed = { load_packed,
-                              { .method = "noop", .payload = 100, .group = GROUP },
-                              port },
-                   async = {
-                       load_async,
-                       { .method = "noop", .payload = 100, .window = WINDOW, .agents = AGENTS },
-                       port
-                   };
-    struct contender c[] = {
-        { .name = "packed, alone", .d = d, .fn = load_packed, .arg = &packed.what, .cpu = -1 },
-        { .name = "packed, watched", .d = d, .fn = load_watched, .arg = &packed, .cpu = -1 },
-        { .name = "async, alone", .d = d, .fn = load_async, .arg = &async.what, .cpu = -1 },
-        { .name = "async, watched", .d = d, .fn = load_watched, .arg = &async, .cpu = -1 },
-    };
-    measure(c, 4, rounds);
-    for (int i = 0; i < 4; i++) {
-        struct row row =
-            row_of(c[i].name, &c[i], i % 2 ? &c[i - 1] : NULL, rounds, calls_per_s, "calls/s");
-        row.bar = i % 2 ? AT_LEAST : NO_BAR;
-        row.bar_value = 0.97;
-        table_add(&row);
+    pid_t lookers[MAX_LOOKERS];
+    start_lookers(d, port, lookers);
+    static const char *const names[][2] = { { "packed, alone", "packed, watched" },
+                                            { "async, alone", "async, watched" } };
+    static const struct load packed = { .method = "noop", .payload = 100, .group = GROUP },
+                             async = { .method = "noop",
+                                       .payload = 100,
+                                       .window = WINDOW,
+                                       .agents = AGENTS };
+    for (int k = 0; k < 2; k++) {
+        struct watched arg[2];
+        struct contender c[2];
+        memset(c, 0, sizeof c);
+        for (int i = 0; i < 2; i++) {
+            arg[i] = (struct watched){ k ? load_async : load_packed, k ? async : packed, lookers,
+                                       i == 1 };
+            c[i] = (struct contender){
+                .name = names[k][i], .d = d, .fn = load_watched, .arg = &arg[i], .cpu = -1
+            };
+        }
+        for (int r = 0; r < rounds; r++)
+            measure_in_turns(c, r, 1);
+        add_pair(c, rounds, calls_per_s, "calls/s", AT_LEAST, 0.97);
+    }
+    for (int i = MAX_LOOKERS; i-- > 0;) {
+        kill(lookers[i], SIGCONT);
+        end_process(lookers[i]);
     }
     deployment_stop(d);
 }
 
-/* A round has deployments of its own, in turns: where its memory lies makes more of a difference to
- * a worker than what is measured here. */
+/* A round has deployments of its own: where its memory lies makes more of a difference to a worker
+ * than what is measured here. */
 static void rows_of_figures(int rounds)
 {
+    enum { TURNS = 3 };
     static const struct deployment_options options[] = { { .name = "without", .no_stats = true },
                                                          { .name = "with" } };
     static const struct load load = { .method = "noop", .payload = 100, .group = GROUP };
@@ -176,19 +199,14 @@ static void rows_of_figures(int rounds)
     memset(c, 0, sizeof c);
     for (int i = 0; i < 2; i++)
         c[i] = (struct contender){ .name = names[i], .fn = load_packed, .arg = &load, .cpu = -1 };
-    for (int r = 0; r < 2 * rounds; r++) {
-        struct contender *now = &c[(r + r / 2) % 2];
-        now->d = deployment_start(&options[now - c]);
-        if (!run_clients(now, &now->rounds[r / 2]))
-            now->failed = true;
-        deployment_stop(now->d);
+    for (int r = 0; r < rounds; r++) {
+        for (int i = 0; i < 2; i++)
+            c[i].d = deployment_start(&options[i]);
+        measure_in_turns(c, r, TURNS);
+        for (int i = 0; i < 2; i++)
+            deployment_stop(c[i].d);
     }
-    for (int i = 0; i < 2; i++) {
-        struct row row = row_of(names[i], &c[i], i ? &c[0] : NULL, rounds, worker_us, "us");
-        row.bar = i ? AT_MOST : NO_BAR;
-        row.bar_value = 1.02;
-        table_add(&row);
-    }
+    add_pair(c, rounds, worker_us, "us", AT_MOST, 1.02);
 }
 
 void case_watched(void)

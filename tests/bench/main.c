@@ -58,7 +58,7 @@ static void usage(FILE *to)
         "           [--svg FILE] [--install]\n\n"
         "  --quick     all in about two minutes, with fewer and smaller measurements\n"
         "  --json      one object a line: name, value, unit, yardstick, ratio, bar, met\n"
-        "  --rounds N  rounds of each case (1 to 15)\n"
+        "  --rounds N  rounds of each case (1 to 101)\n"
         "  --span S    seconds of one measurement (2; 0.5 with --quick)\n"
         "  --soak S    seconds of the case soak (1800; 20 with --quick)\n"
         "  --agents N  most agents of a case (1000000; 20000 with --quick)\n"

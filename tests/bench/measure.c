@@ -193,6 +193,29 @@ void measure(struct contender *c, int n, int rounds)
                 c[i].failed = true;
 }
 
+static void add_outcome(struct outcome *sum, const struct outcome *o)
+{
+    sum->seconds += o->seconds;
+    sum->calls += o->calls;
+    sum->client_cpu += o->client_cpu;
+    sum->worker_cpu += o->worker_cpu;
+    sum->redis_cpu += o->redis_cpu;
+}
+
+void measure_in_turns(struct contender c[2], int round, int turns)
+{
+    for (int i = 0; i < 2; i++)
+        c[i].rounds[round] = (struct outcome){ 0 };
+    for (int k = 0; k < 4 * turns; k++) {
+        struct contender *now = &c[(k + k / 2) % 2]; /* 0, 1, 1, 0 */
+        struct outcome o;
+        if (now->failed || !run_clients(now, &o))
+            now->failed = true;
+        else
+            add_outcome(&now->rounds[round], &o);
+    }
+}
+
 double calls_per_s(const struct outcome *o)
 {
     return o->seconds > 0 ? o->calls / o->seconds : 0;
