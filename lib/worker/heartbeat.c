@@ -434,6 +434,7 @@ static void *heartbeat_thread(void *arg)
             asq__sync_free(ctx);
             ctx = NULL;
         }
+        bool old = ctx != NULL; /* its server may have gone since the last heartbeat */
         if (!ctx && open_home(hb, timeout_ms, hb->quit_fd, &ctx, err, sizeof err) < 0) {
             ctx = NULL;
             log_unreachable(hb, err);
@@ -473,7 +474,8 @@ static void *heartbeat_thread(void *arg)
             ctx = NULL;
         }
         asq__pool_scan(w->pool, asq__now_ms(), BLOCKED_THREAD_MS, on_blocked, w);
-        quit = sleep_or_quit(hb, !ok                            ? HEARTBEAT_RETRY_MS
+        quit = sleep_or_quit(hb, !ok && old                     ? 0
+                                 : !ok                          ? HEARTBEAT_RETRY_MS
                                  : first && third_ms > PROVE_MS ? PROVE_MS
                                                                 : third_ms);
     }
