@@ -118,37 +118,6 @@ static void count_missing(const struct asq__candidates *c, const struct asq__par
     }
 }
 
-/* Returns the ids and pools, each with its NUL, and weights, to be freed; NULL: no memory. */
-static char *list_workers(const struct asq__candidates *c, size_t *ret_n)
-{
-    struct asq__buf list;
-    asq__buf_init(&list, MOST_BYTES);
-    for (size_t i = 0; i < c->n; i++) {
-        asq__buf_put(&list, c->workers[i].id, strlen(c->workers[i].id) + 1);
-        asq__buf_put(&list, &c->workers[i].weight, sizeof c->workers[i].weight);
-        const char *pools = c->kinds[c->workers[i].kind].pools;
-        asq__buf_put(&list, pools ? pools : "", strlen(pools ? pools : "") + 1);
-    }
-    return (char *) asq__buf_detach(&list, ret_n);
-}
-
-static void keep(const struct asq__candidates *c, struct asq__placed *placed, char *workers,
-                 size_t n)
-{
-    size_t bytes = c->partitions * sizeof *c->owners;
-    uint32_t *owners = malloc(bytes);
-    asq__placed_release(placed);
-    if (!owners) {
-        free(workers);
-        return;
-    }
-    memcpy(owners, c->owners, bytes);
-    placed->workers = workers;
-    placed->workers_n = n;
-    placed->partitions = c->partitions;
-    placed->owners = owners;
-}
-
 int asq__candidates_place(struct asq__candidates *c, const struct asq__partition *parts,
                           struct asq__placed *placed)
 {
@@ -158,27 +127,7 @@ int asq__candidates_place(struct asq__candidates *c, const struct asq__partition
     for (size_t i = 0; i < c->pools->n; i++)
         for (uint32_t k = 0; k < c->nkinds; k++)
             count_missing(c, parts, &c->pools->list[i], k);
-    size_t n = 0;
-    char *workers = asq__candidates_are_alike(c) ? list_workers(c, &n) : NULL;
-    if (workers && n == placed->workers_n && c->partitions == placed->partitions &&
-        memcmp(workers, placed->workers, n) == 0) {
-        memcpy(c->owners, placed->owners, c->partitions * sizeof *c->owners);
-        free(workers);
-        return 0;
-    }
-    int rc = asq__place(c->workers, c->n, c->partitions, c->pools, c->missing, c->owners);
-    if (rc == 0 && workers)
-        keep(c, placed, workers, n);
-    else
-        free(workers);
-    return rc;
-}
-
-void asq__placed_release(struct asq__placed *placed)
-{
-    free(placed->workers);
-    free(placed->owners);
-    *placed = (struct asq__placed){ 0 };
+    return asq__place(c->workers, c->n, c->partitions, c->pools, c->missing, c->owners, placed);
 }
 
 const char *asq__candidates_best(const struct asq__candidates *c, uint32_t partition)

@@ -11,6 +11,7 @@
 
 struct asq__partition;
 struct asq__place_worker;
+struct asq__placed;
 struct asq__pools;
 
 struct asq__candidates {
@@ -24,14 +25,6 @@ struct asq__candidates {
     uint32_t *owners;
     size_t n;
     uint32_t nkinds, partitions;
-};
-
-/* Where a set of candidates has placed the partitions; zero: nothing. */
-struct asq__placed {
-    char *workers; /* ids, weights and pools */
-    size_t workers_n;
-    uint32_t partitions;
-    uint32_t *owners;
 };
 
 /* Makes room for `most` workers. partitions: at least those of all pools, which must stay.
@@ -48,11 +41,9 @@ bool asq__candidates_are_alike(const struct asq__candidates *c);
 /* Returns the kinds of workers, sorted, a line each, to be freed: pools, a space, classes. NULL: no
  * memory, or far too many. */
 char *asq__candidates_kinds(const struct asq__candidates *c);
-/* Places all partitions. placed: the last result, which is taken for the same candidates if all
- * are alike, because to find it takes long when both are many. Returns 0 or ASQ_ENOMEM. */
+/* Places all partitions. placed: as asq__place takes it. Returns 0 or ASQ_ENOMEM. */
 int asq__candidates_place(struct asq__candidates *c, const struct asq__partition *parts,
                           struct asq__placed *placed);
-void asq__placed_release(struct asq__placed *placed);
 /* Returns the id of the worker that should own a partition; "": none serves its pool. */
 const char *asq__candidates_best(const struct asq__candidates *c, uint32_t partition);
 /* Returns whether some workers of its pool lack classes that the partition needs. */

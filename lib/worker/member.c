@@ -25,6 +25,7 @@
 #include "value/table.h"
 #include "worker/allowed.h"
 #include "worker/candidates.h"
+#include "worker/core/place.h"
 #include "worker/deaths.h"
 #include "worker/ending.h"
 #include "worker/heartbeat.h"

@@ -18,7 +18,9 @@ static inline int sup_place(const struct asq__place_worker *workers, size_t n, u
     int rc = asq__pools_read(partitions, "", &pools, NULL, 0);
     if (rc < 0 || !none)
         abort();
-    rc = asq__place(workers, n, partitions, pools, missing ? missing : none, owners);
+    struct asq__placed placed = { 0 };
+    rc = asq__place(workers, n, partitions, pools, missing ? missing : none, owners, &placed);
+    asq__placed_release(&placed);
     free(none);
     free(pools);
     return rc;

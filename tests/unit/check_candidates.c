@@ -1,6 +1,6 @@
 /*
- * check_candidates.c: the last placement of partitions is taken again for the same workers alone,
- * whatever their ids are made of, and each pool among the workers that serve it.
+ * check_candidates.c: each pool is placed among the workers that serve it, whatever the last
+ * placement was, and whatever ids are made of.
  */
 #include "worker/candidates.h"
 #include "support/suite.h"
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "value/pools.h"
+#include "worker/core/place.h"
 #include "worker/partition.h"
 
 enum { PARTITIONS = 64 };
@@ -62,20 +63,6 @@ static size_t owned_by(const struct asq__candidates *c, const char *id)
         n += strcmp(asq__candidates_best(c, i), id) == 0;
     return n;
 }
-
-START_TEST(the_same_workers_are_not_placed_again)
-{
-    static const struct worker two[] = { { "a", 1, NULL, NULL }, { "b", 1, NULL, NULL } };
-    struct asq__candidates c;
-    place(&c, two, 2);
-    asq__candidates_release(&c);
-    for (uint32_t i = 0; i < PARTITIONS; i++)
-        placed.owners[i] = 1;
-    place(&c, two, 2);
-    ck_assert_uint_eq(owned_by(&c, "b"), PARTITIONS);
-    asq__candidates_release(&c);
-}
-END_TEST
 
 START_TEST(another_weight_places_anew)
 {
@@ -192,7 +179,6 @@ int main(void)
     TCase *t = tcase_create("candidates");
 
     tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, the_same_workers_are_not_placed_again);
     tcase_add_test(t, another_weight_places_anew);
     tcase_add_test(t, an_id_that_looks_like_two_workers_is_one);
     suite_add_tcase(s, t);

@@ -175,6 +175,50 @@ START_TEST(a_partition_goes_to_a_worker_that_lacks_the_fewest_of_its_classes)
 }
 END_TEST
 
+/* What is kept of the placements before makes no difference, whoever has come or gone, has got
+ * another weight, other classes or other pools. */
+START_TEST(who_was_there_before_makes_no_difference)
+{
+    enum { KINDS = 3, OWN = 200, PARTITIONS = OWN + 60, STEPS = 60 };
+    static uint16_t missing[KINDS * PARTITIONS];
+    char text[] = "gpu 200 60";
+    struct asq__placed placed = { 0 };
+    struct asq__pools *pools;
+    bool there[MAX] = { false };
+    unsigned seed = (unsigned) _i + 1;
+    ck_assert_int_eq(asq__pools_read(OWN, text, &pools, NULL, 0), 0);
+    make(MAX, 0);
+    for (int step = 0; step < STEPS; step++) {
+        struct asq__place_worker now[MAX];
+        struct asq__placed none = { 0 };
+        size_t n = 0;
+        for (size_t i = 0; i < MAX; i++) {
+            if (rand_r(&seed) % (step % 7 ? 10 : 2) == 0) /* sometimes many at once */
+                there[i] = !there[i];
+            if (rand_r(&seed) % 30 == 0)
+                workers[i].weight = 1 + (uint32_t) rand_r(&seed) % 50;
+            if (rand_r(&seed) % 30 == 0)
+                workers[i].kind = (uint32_t) rand_r(&seed) % KINDS;
+            if (there[i])
+                now[n++] = workers[i];
+        }
+        if (n == 0)
+            continue;
+        for (uint32_t i = 0; i < KINDS * PARTITIONS; i++) {
+            bool serves = i / PARTITIONS != (i % PARTITIONS < OWN);
+            missing[i] = serves ? (uint16_t) (rand_r(&seed) % 8 == 0) : ASQ__PLACE_NEVER;
+        }
+        ck_assert_int_eq(asq__place(now, n, PARTITIONS, pools, missing, owners, &placed), 0);
+        ck_assert_int_eq(asq__place(now, n, PARTITIONS, pools, missing, others, &none), 0);
+        for (uint32_t p = 0; p < PARTITIONS; p++)
+            ck_assert_uint_eq(owners[p], others[p]);
+        asq__placed_release(&none);
+    }
+    asq__placed_release(&placed);
+    free(pools);
+}
+END_TEST
+
 START_TEST(all_partitions_go_to_the_only_worker_that_has_their_class)
 {
     enum { N = 4, PARTITIONS = 64 };
@@ -201,6 +245,7 @@ int main(void)
     tcase_add_loop_test(c, the_worker_with_the_lowest_score_that_has_room_is_chosen, 0, 20);
     tcase_add_loop_test(c, a_partition_goes_to_a_worker_that_lacks_the_fewest_of_its_classes, 0,
                         20);
+    tcase_add_loop_test(c, who_was_there_before_makes_no_difference, 0, 40);
     tcase_add_test(c, all_partitions_go_to_the_only_worker_that_has_their_class);
     suite_add_tcase(s, c);
     return sup_suite_run(s);
