@@ -112,6 +112,7 @@ int as_ctl_classes(void *program, int argc, char **argv);
 int as_ctl_workers(void *program, int argc, char **argv);
 int as_ctl_pools(void *program, int argc, char **argv);
 int as_ctl_stop(void *program, int argc, char **argv);
+int as_ctl_drain(void *program, int argc, char **argv);
 /* ctl_pause.c */
 int as_ctl_migrate(void *program, int argc, char **argv);
 int as_ctl_pause(void *program, int argc, char **argv);

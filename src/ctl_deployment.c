@@ -255,6 +255,47 @@ int as_ctl_pools(void *program, int argc, char **argv)
     return status;
 }
 
+/* Returns whether another live worker serves the pool. True: unknown. */
+static bool is_served_without(struct as_ctl *ctl, const char *pool, const char *worker_id)
+{
+    asq_value *list;
+    bool served = false;
+    as_ctl_limit_timeout(ctl);
+    if (asq_workers(ctl->h, &list) < 0)
+        return true;
+    for (size_t i = 0; !served && i < asq_list_size(list); i++) {
+        const asq_value *worker = asq_list_get(list, i);
+        const char *pools = "default";
+        asq_value_get_string(asq_map_get(worker, "pools"), &pools, NULL);
+        served = as_worker_is_alive(worker) &&
+                 !as_worker_includes(worker_id, as_worker_id(worker)) &&
+                 as_worker_serves(pools, pool);
+    }
+    asq_value_free(list);
+    return served;
+}
+
+int as_ctl_drain(void *program, int argc, char **argv)
+{
+    struct as_ctl *ctl = program;
+    int status = as_ctl_open(ctl);
+    (void) argc;
+    if (status != AS_EXIT_OK)
+        return status;
+    if ((status = as_ctl_outcome(ctl, asq_drain_worker(ctl->h, argv[0], argv[1]))) != AS_EXIT_OK)
+        return status;
+    if (!is_served_without(ctl, argv[1], argv[0]))
+        as_note(&ctl->base.who,
+                "no other live worker serves pool %s: its calls wait for one (as-worker --pool %s)",
+                argv[1], argv[1]);
+    if (ctl->base.who.json)
+        return as_print_json_own(&ctl->base.who,
+                                 asq_pack("{s:s, s:s}", "worker", argv[0], "pool", argv[1]));
+    as_print_text(stdout, argv[0], false);
+    printf(" was asked to serve pool %s no longer\n", argv[1]);
+    return AS_EXIT_OK;
+}
+
 int as_ctl_stop(void *program, int argc, char **argv)
 {
     struct as_ctl *ctl = program;

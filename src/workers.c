@@ -106,6 +106,26 @@ static int show_table(const struct as_reporter *who, const asq_value *list)
     return as_table_print(t, who);
 }
 
+bool as_worker_serves(const char *pools, const char *pool)
+{
+    size_t n = strlen(pool);
+    for (const char *at = pools; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (*at == '*' || (strncmp(at, pool, n) == 0 && strchr(",:", at[n])))
+            return true; /* strchr also finds the end */
+    return false;
+}
+
+/* Tells which pools a worker was asked to serve no longer. */
+static void note_drained(const struct as_reporter *who, const asq_value *worker)
+{
+    const char *drained = "";
+    asq_value_get_string(asq_map_get(worker, "drained"), &drained, NULL);
+    if (as_worker_is_alive(worker) && *drained)
+        as_note(who,
+                "%s serves these pools no longer (as-ctl drain), until it is started anew: %.400s",
+                as_worker_id(worker), drained);
+}
+
 /* Tells which classes are missing where. */
 static void note_classes(const struct as_reporter *who, const asq_value *worker)
 {
@@ -145,6 +165,8 @@ int as_workers_show(const struct as_reporter *who, asq *h)
     }
     for (size_t i = 0; i < asq_list_size(list); i++)
         note_classes(who, asq_list_get(list, i));
+    for (size_t i = 0; i < asq_list_size(list); i++)
+        note_drained(who, asq_list_get(list, i));
     asq_value_free(list);
     return status;
 }

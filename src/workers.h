@@ -20,6 +20,8 @@ bool as_worker_is_alive(const asq_value *worker);
 const char *as_worker_id(const asq_value *worker);
 /* Returns whether `process` (an entry's id) is worker `id` or one of its processes. */
 bool as_worker_includes(const char *id, const char *process);
+/* Returns whether a worker's list of pools has one. */
+bool as_worker_serves(const char *pools, const char *pool);
 /* Returns the number of live workers, or a negative code on failure. */
 int as_workers_alive(asq *h);
 

@@ -5,13 +5,13 @@
 -- hash in ms; '1' to write over the hash of another process; then fields of the hash and their values.
 -- Answer: { { client, host, pid, beat, stopping } as the hash had them, 1, answers or errors of
 -- { HSET, PEXPIRE, SADD, beats, changes }, size of `stop` or an error, 1 if others are to hear of this
--- heartbeat, because the worker has come or changed, else 0 }; or { the same, 0 }: another process has
--- the hash, and nothing was written.
+-- heartbeat, because the worker has come or changed, else 0, what drain.lua asks, '' or an error }; or
+-- { the same, 0 }: another process has the hash, and nothing was written.
 -- include beats_index.lua
-local LONGEST = 512
+local LONGEST, LONGEST_DRAIN = 512, 16384
 local FORMER = { 'client', 'host', 'pid', 'beat', 'stopping' }
 -- Fields that others decide by; the beat only counts.
-local DECIDES = { 'client', 'host', 'pid', 'stopping', 'id', 'capacity', 'lease_time_ms', 'knows' }
+local DECIDES = { 'client', 'host', 'pid', 'stopping', 'id', 'capacity', 'lease_time_ms', 'knows', 'pools' }
 local id, client, hash, beats, changes = ARGV[1], ARGV[2], KEYS[2], KEYS[3], KEYS[4]
 
 -- Returns what the hash has, by name; nothing where it is no hash.
@@ -20,7 +20,7 @@ local function read_hash()
     local values, found = redis.pcall('HMGET', hash, unpack(fields)), {}
     for i, field in ipairs(fields) do
         local value = not values.err and values[i]
-        found[field] = value and (#value <= LONGEST or field == 'knows') and value
+        found[field] = value and (#value <= LONGEST or field == 'knows' or field == 'pools') and value
     end
     return found
 end
@@ -55,7 +55,7 @@ for i = 5, #ARGV, 2 do told[ARGV[i]] = ARGV[i + 1] end
 for _, field in ipairs(DECIDES) do differs = differs or found[field] ~= told[field] end
 
 local parts = { redis.pcall('HSET', hash, unpack(ARGV, 5)) }
-if type(parts[1]) == 'table' then return { had, 1, parts, 0, 0 } end
+if type(parts[1]) == 'table' then return { had, 1, parts, 0, 0, '' } end
 parts[2] = redis.pcall('PEXPIRE', hash, ARGV[3])
 parts[3] = redis.pcall('SADD', KEYS[1], id)
 local now_ms, time = index_time()
@@ -66,4 +66,6 @@ local news = differs or parts[4] == 1
 if type(parts[4]) ~= 'table' then
     parts[5] = (news and note_worker(beats, changes, id, now_ms) or mark_changes(changes, now_ms)) or 0
 end
-return { had, 1, parts, redis.pcall('HSTRLEN', hash, 'stop'), news and 1 or 0 }
+local drain = redis.pcall('HGET', hash, 'drain')
+if type(drain) == 'string' and #drain > LONGEST_DRAIN then drain = false end
+return { had, 1, parts, redis.pcall('HSTRLEN', hash, 'stop'), news and 1 or 0, drain or '' }

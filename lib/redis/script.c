@@ -32,6 +32,7 @@ const char *const asq__script_send = asq__lua_send;
 const char *const asq__script_send_fenced = asq__lua_send_fenced;
 const char *const asq__script_stats_read = asq__lua_stats_read;
 const char *const asq__script_stop = asq__lua_stop;
+const char *const asq__script_drain = asq__lua_drain;
 const char *const asq__script_taken = asq__lua_taken;
 const char *const asq__script_there = asq__lua_there;
 

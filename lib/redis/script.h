@@ -63,6 +63,7 @@ extern const char *const asq__script_taken, *const asq__script_there;
 extern const char *const asq__script_note_death, *const asq__script_note_heir;
 /* Run when a worker has died, a lease was overwritten, or a worker is asked to stop. */
 extern const char *const asq__script_bury, *const asq__script_own, *const asq__script_stop;
+extern const char *const asq__script_drain;
 
 /* Scripts known to one connection; zeroed when it comes up. */
 struct asq__script_cache {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "value/buf.h"
 #include "value/decimal.h"
 #include "value/error.h"
 #include "value/hash.h"
@@ -135,6 +136,27 @@ bool asq__pool_list_has(const char *list, const char *name)
         if (strcmp(item.name, name) == 0)
             return true;
     return false;
+}
+
+static void add_unless(struct asq__buf *out, const char *name, const char *other)
+{
+    if (!*other || !asq__pool_list_has(other, name))
+        asq__buf_printf(out, "%s%s", out->len ? "," : "", name);
+}
+
+char *asq__pool_list_without(const char *list, const char *other, const struct asq__pools *t)
+{
+    struct asq__pool_item item;
+    struct asq__buf out;
+    asq__buf_init(&out, (size_t) ASQ__MAX_PARTITIONS * (ASQ_MAX_POOL + 1));
+    if (!list || !*list)
+        list = ASQ__POOL_DEFAULT;
+    if (is_all(list))
+        for (size_t i = 0; i < t->n; i++)
+            add_unless(&out, t->list[i].name, other);
+    while (asq__pool_list_next(&list, &item))
+        add_unless(&out, item.name, other);
+    return (char *) asq__buf_detach(&out, NULL);
 }
 
 /* ---- tables ---- */

@@ -74,5 +74,8 @@ int asq__pool_list_check(const char *list, char *err, size_t errlen);
 /* Finds the next pool of a checked list behind *at, which moves on. False: there is none. */
 bool asq__pool_list_next(const char **at, struct asq__pool_item *ret);
 bool asq__pool_list_has(const char *list, const char *name);
+/* Returns the names of a checked list that another one does not have, to be freed; "": none is left.
+ * Those of ASQ__POOLS_ALL are the pools of the table. NULL: no memory. */
+char *asq__pool_list_without(const char *list, const char *other, const struct asq__pools *t);
 
 #endif

@@ -141,6 +141,11 @@ static unsigned missing_of(const struct asq__candidates *c, uint32_t kind, uint3
     return c->missing[(size_t) kind * c->partitions + partition];
 }
 
+bool asq__candidates_last_serves(const struct asq__candidates *c, uint32_t partition)
+{
+    return missing_of(c, c->workers[c->n - 1].kind, partition) != ASQ__PLACE_NEVER;
+}
+
 bool asq__candidates_last_is_fit(const struct asq__candidates *c, uint32_t partition)
 {
     unsigned missing = missing_of(c, c->workers[c->n - 1].kind, partition);

@@ -48,6 +48,8 @@ int asq__candidates_place(struct asq__candidates *c, const struct asq__partition
 const char *asq__candidates_best(const struct asq__candidates *c, uint32_t partition);
 /* Returns whether some workers of its pool lack classes that the partition needs. */
 bool asq__candidates_are_few(const struct asq__candidates *c, uint32_t partition);
+/* Returns whether the last worker that was added serves the partition's pool. */
+bool asq__candidates_last_serves(const struct asq__candidates *c, uint32_t partition);
 /* Returns whether the last worker that was added serves the partition's pool, and no worker of that
  * has more of the classes that the partition needs. */
 bool asq__candidates_last_is_fit(const struct asq__candidates *c, uint32_t partition);

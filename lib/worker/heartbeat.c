@@ -83,6 +83,7 @@ struct asq__heartbeat {
     bool wait_logged;       /* the wait for a sign of the other process was logged */
     atomic_bool superseded; /* another process with this id is alive */
     char *classes;          /* JSON */
+    char *drain;            /* last request of drain.lua that the loop was told; or NULL */
 };
 
 static void hash_key(const struct asq__heartbeat *hb, char key[ASQ__KEY_MAX])
@@ -91,7 +92,7 @@ static void hash_key(const struct asq__heartbeat *hb, char key[ASQ__KEY_MAX])
 }
 
 /* Answer of beat.lua; fields that the hash had; the commands of a heartbeat. */
-enum { BEAT_HAD, BEAT_WRITTEN, BEAT_PARTS, BEAT_STOP, BEAT_NEWS, BEAT_ANSWERS };
+enum { BEAT_HAD, BEAT_WRITTEN, BEAT_PARTS, BEAT_STOP, BEAT_NEWS, BEAT_DRAIN, BEAT_ANSWERS };
 enum { HAD_CLIENT, HAD_HOST, HAD_PID, HAD_HEARTBEAT, HAD_STOPPING, HAD };
 enum { PART_HASH, PART_EXPIRE, PART_LIST, PART_BEATS, PART_CHANGES, PARTS };
 
@@ -238,7 +239,14 @@ static redisReply *run_beat(struct asq__heartbeat *hb, struct asq__sync *ctx, bo
     pthread_mutex_lock(&w->handover_lock);
     memcpy(stuck, w->stuck, sizeof stuck);
     memcpy(awaits, w->awaits, sizeof awaits);
+    char *pools = strdup(asq__process_pools(w) ? asq__process_pools(w) : ASQ__POOL_DEFAULT),
+         *drained = strdup(w->drained_pools ? w->drained_pools : "");
     pthread_mutex_unlock(&w->handover_lock);
+    if (!pools || !drained) {
+        free(pools);
+        free(drained);
+        return NULL;
+    }
     if (!hb->listed && w->config.link) {
         memcpy(w->config.link->client, w->client, sizeof w->client);
         atomic_store(&w->config.link->listed, 1);
@@ -251,15 +259,16 @@ static redisReply *run_beat(struct asq__heartbeat *hb, struct asq__sync *ctx, bo
         ctx,
         "EVAL %s 4 %s %s %s %s %s %s %lld %s id %s host %s pid %s version %s client %s capacity %s "
         "partitions %s calls %s failures %s dead_letters %s agents %s agent_bytes %s "
-        "lease_time_ms %s stopping %s classes %s knows %s pools %s awaits %s stuck %s parked %s "
+        "lease_time_ms %s stopping %s classes %s knows %s pools %s drained %s awaits %s stuck %s parked %s "
         "stack_used %s stacks_unguarded %s lost_commits %s beat %s",
         asq__script_beat, workers, key, beats, changes, w->config.id, w->client,
         (long long) (w->config.lease_time_ms * HASH_LIVES_LEASES), force ? "1" : "0", w->config.id,
         host, number[0], ASQ_VERSION, w->client, number[1], number[2], number[3], number[4],
         number[7], number[5], number[11], number[6], atomic_load(w->stop) ? "1" : "0", hb->classes,
-        w->knows ? w->knows : ASQ__CLASSES_ALL,
-        w->config.pools ? w->config.pools : ASQ__POOL_DEFAULT, awaits, stuck, number[8], number[9],
+        w->knows ? w->knows : ASQ__CLASSES_ALL, pools, drained, awaits, stuck, number[8], number[9],
         number[10], number[13], number[12]);
+    free(pools);
+    free(drained);
     if (r && w->config.figures)
         atomic_store(&w->config.figures->gauges.round_trip_ns, asq__now_ns() - sent_ns);
     if (!r)
@@ -310,6 +319,27 @@ static void take_stop(struct asq__heartbeat *hb, struct asq__sync *ctx, const re
     ev_async_send(w->loop, &w->wake);
 }
 
+/* Takes what this process was asked by drain.lua. */
+static void take_drain(struct asq__heartbeat *hb, const redisReply *asked)
+{
+    struct asq__process *w = hb->w;
+    size_t n = strlen(w->client);
+    const char *names = asked->type == REDIS_REPLY_STRING &&
+                                strncmp(asked->str, w->client, n) == 0 && asked->str[n] == ' '
+                            ? asked->str + n + 1
+                            : "";
+    if (!*names || (hb->drain && strcmp(names, hb->drain) == 0))
+        return;
+    free(hb->drain);
+    hb->drain = strdup(names);
+    char *copy = strdup(names);
+    pthread_mutex_lock(&w->handover_lock);
+    free(w->drain_asked);
+    w->drain_asked = copy;
+    pthread_mutex_unlock(&w->handover_lock);
+    ev_async_send(w->loop, &w->wake);
+}
+
 /* Returns whether Redis has lost the last acknowledged heartbeat, as after a failover. */
 static bool has_lost(const struct asq__heartbeat *hb, const redisReply *had)
 {
@@ -351,6 +381,7 @@ static enum others send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *c
         announce_heartbeat(hb, ctx, (long long) hb->heartbeats);
     }
     take_stop(hb, ctx, r->element[BEAT_STOP]);
+    take_drain(hb, r->element[BEAT_DRAIN]);
     freeReplyObject(r);
     return NOBODY;
 }
@@ -595,5 +626,6 @@ void asq__heartbeat_free(struct asq__heartbeat *hb)
     pthread_cond_destroy(&hb->ring);
     close(hb->quit_fd);
     free(hb->classes);
+    free(hb->drain);
     free(hb);
 }

@@ -213,6 +213,7 @@ static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents)
     struct asq__process *w = watcher->data;
     if (w->members)
         asq__members_on_wake(w->members);
+    asq__worker_pools_drain(w);
     asq__process_check_stop(w);
 }
 
@@ -473,6 +474,7 @@ static bool tear_down(struct asq__process *w)
     asq__handovers_release(w);
     asq__pause_release(w);
     asq__needs_release(w);
+    asq__worker_pools_release(w);
     asq__takeovers_release(w);
     return true;
 }

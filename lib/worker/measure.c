@@ -185,7 +185,7 @@ static void add_sum(struct sum *all, const struct sum *s)
 /* Sets the gauges of a pool, once the process serves it or has partitions of it. */
 static void set_pool(struct asq__process *w, const char *name, const struct sum *s, int64_t now_ms)
 {
-    bool make = s->owned || asq__pool_list_has(w->config.pools, name);
+    bool make = s->owned || asq__pool_list_has(asq__process_pools(w), name);
     struct asq__pool_gauges *g = asq__figures_pool(w->config.figures, name, make);
     if (!g)
         return;

@@ -220,10 +220,11 @@ static bool takes_over(const struct asq__members *m, const char *id)
 }
 
 /* Acts on one partition, given the worker where it is placed. */
-static void decide(struct asq__members *m, struct asq__partition *p, const char *best, bool fit,
-                   int64_t now)
+static void decide(struct asq__members *m, struct asq__partition *p,
+                   const struct asq__candidates *c, int64_t now)
 {
     struct asq__process *w = m->w;
+    const char *best = asq__candidates_best(c, p->number);
     const char *owner = p->seen_owner, *token = p->seen_token;
     struct asq__peer *holder = owner && *owner ? asq__peers_find(&m->peers, owner) : NULL;
     bool own = owner && strcmp(owner, w->config.id) == 0;
@@ -232,8 +233,9 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
         .active = p->state == ASQ__PART_ACTIVE,
         .idle = p->state == ASQ__PART_IDLE,
         .ours = strcmp(best, w->config.id) == 0,
-        .fit = fit || (own && token && *token),
+        .fit = asq__candidates_last_is_fit(c, p->number) || (own && token && *token),
         .proven = takes_over(m, best),
+        .foreign = !asq__candidates_last_serves(c, p->number),
         .is_held = token && *token && !own && holder && is_alive(m, holder, now),
         .token = !token                         ? ASQ__LEASE_NONE
                  : strcmp(token, p->token) == 0 ? ASQ__LEASE_OURS
@@ -251,7 +253,10 @@ static void decide(struct asq__members *m, struct asq__partition *p, const char 
         asq__partition_claim(p);
         break;
     case ASQ__OWNERSHIP_CANCEL: asq__partition_cancel_claim(p); break;
-    case ASQ__OWNERSHIP_DRAIN: asq__partition_drain(p, w->config.drain_timeout_ms); break;
+    case ASQ__OWNERSHIP_DRAIN:
+        /* What is to be served no longer starts nothing more, however long its calls run. */
+        asq__partition_drain(p, o.foreign ? ASQ_FOREVER : w->config.drain_timeout_ms);
+        break;
     case ASQ__OWNERSHIP_LOST: asq__partition_abandon(p, "its lease is gone"); break;
     case ASQ__OWNERSHIP_SUPERSEDED:
         asq__partition_abandon(p, "another worker holds its lease");
@@ -292,7 +297,7 @@ static void decide_placed(struct asq__members *m, const struct asq__candidates *
     for (uint32_t i = 0; i < w->nparts; i++) {
         if (w->parts[i].lease_unknown) /* neither held nor free, as far as this process can see */
             continue;
-        decide(m, &w->parts[i], asq__candidates_best(c, i), asq__candidates_last_is_fit(c, i), now);
+        decide(m, &w->parts[i], c, now);
         if (asq__candidates_are_few(c, i))
             asq__recount_begin(&w->parts[i]);
     }
@@ -308,7 +313,7 @@ static bool find_candidates(struct asq__members *m, struct asq__candidates *c, i
     asq__table_each(&m->peers, add_live, &live);
     /* The process itself is alive and knows its capacity, even if its hash says otherwise. */
     asq__candidates_add(c, w->config.id, w->config.capacity,
-                        (struct asq__kind){ w->knows, w->config.pools });
+                        (struct asq__kind){ w->knows, asq__process_pools(w) });
     return true;
 }
 

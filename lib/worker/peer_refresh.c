@@ -196,7 +196,8 @@ static void take_worker(struct looking *k, const redisReply *id, const redisRepl
 }
 
 /* Takes a worker that the answer does not name: its last heartbeat is young. One that has not
- * proved itself alive, or was missed, is looked at until it has. */
+ * proved itself alive, or was missed, is looked at until it has, and one that tells of other pools
+ * until that is believed. */
 static void take_other(struct asq__node *node, void *user)
 {
     struct looking *k = user;
@@ -205,7 +206,7 @@ static void take_other(struct asq__node *node, void *user)
         return;
     if (p->moved_ms < k->silent_ms)
         p->moved_ms = k->silent_ms;
-    if (!p->proven || p->missed) {
+    if (!p->proven || p->missed || p->pools.other_heartbeat) {
         p->index_stands = false;
         add(k, p);
     }

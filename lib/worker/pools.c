@@ -3,6 +3,7 @@
  */
 #include "worker/pools.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "value/pools.h"
 #include "worker/ending.h"
 #include "worker/lease.h"
+#include "worker/member.h"
 #include "worker/process.h"
 #include "worker/process_log.h"
 #include "worker/reader.h"
@@ -57,6 +59,55 @@ void asq__worker_pools_make(struct asq__process *w)
     }
 }
 
+/* Serves what is left of the pools that it was started with, without `drained` (taken). */
+static void serve(struct asq__process *w, char *drained)
+{
+    char *left = asq__pool_list_without(w->config.pools, drained, asq__redis_pools(w->redis));
+    if (!left || !*left || strcmp(left, asq__process_pools(w) ? asq__process_pools(w) : "") == 0) {
+        if (left && !*left)
+            asq__process_log(w, ASQ_LOG_WARNING,
+                             "asked to serve %s no longer, but this process serves no other pool, "
+                             "and goes on: as-ctl stop ends it",
+                             drained);
+        free(left);
+        free(drained);
+        return;
+    }
+    pthread_mutex_lock(&w->handover_lock);
+    char *before[] = { w->drained_pools, w->served };
+    w->drained_pools = drained;
+    w->served = left;
+    pthread_mutex_unlock(&w->handover_lock);
+    free(before[0]);
+    free(before[1]);
+    w->refresh_due = true;
+    if (w->members)
+        asq__members_heartbeat(w->members); /* others place by what it tells */
+}
+
+void asq__worker_pools_drain(struct asq__process *w)
+{
+    pthread_mutex_lock(&w->handover_lock);
+    char *asked = w->drain_asked;
+    w->drain_asked = NULL;
+    pthread_mutex_unlock(&w->handover_lock);
+    if (!asked)
+        return;
+    asq__process_log(w, ASQ_LOG_INFO,
+                     "asked to serve %s no longer (as-ctl drain): partitions are handed over when "
+                     "their running calls have ended; another process with its id serves it again",
+                     asked);
+    serve(w, asked);
+}
+
+void asq__worker_pools_release(struct asq__process *w)
+{
+    free(w->drained_pools);
+    free(w->served);
+    free(w->drain_asked);
+    w->drained_pools = w->served = w->drain_asked = NULL;
+}
+
 void asq__worker_pools_grown(struct asq__process *w)
 {
     if (!w->parts)
@@ -68,4 +119,7 @@ void asq__worker_pools_grown(struct asq__process *w)
     asq__readers_grow(w);
     asq__engine_grow(w->engine);
     w->refresh_due = true;
+    char *drained = w->drained_pools ? strdup(w->drained_pools) : NULL;
+    if (drained)
+        serve(w, drained); /* of all pools, those that have come, too */
 }

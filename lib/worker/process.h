@@ -198,6 +198,10 @@ struct asq__process {
     char *kinds;
     char *lacked; /* classes that calls here need and this process lacks, as they were logged */
     char *knows;  /* classes of this process, as classes.h has them; NULL: more than that may be */
+    /* Pools that it was asked to serve no longer, and those that it serves therefore; NULL: as it
+     * was started. Of the loop, which changes them under handover_lock. */
+    char *drained_pools, *served;
+    char *drain_asked; /* the last request, which the loop has not seen yet; under handover_lock */
     /* Time of sending of the last heartbeat that Redis acknowledged; 0: none. Written by the
      * heartbeat thread. */
     atomic_llong heartbeat_ms;
@@ -270,5 +274,11 @@ struct asq__process {
     const struct asq__method *last_method; /* that a call was looked up for; of dispatch.c */
     unsigned long long told_commits, told_commit_calls, told_dead; /* part of them in `figures` */
 };
+
+/* Returns the pools that it serves, as value/pools.h has lists. On the loop. */
+static inline const char *asq__process_pools(const struct asq__process *w)
+{
+    return w->served ? w->served : w->config.pools;
+}
 
 #endif

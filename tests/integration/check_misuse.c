@@ -264,6 +264,8 @@ FN(asq_signals, REFUSED(asq_signals(NULL, "a", NULL));
    REFUSED(asq_signals(H, NULL, RET(asq_value *))); REFUSED(asq_signals(H, "a", NULL)))
 FN(asq_step, REFUSED(asq_step(NULL, NULL, NULL, NULL, NULL)))
 FN(asq_step_with, REFUSED(asq_step_with(NULL, NULL, NULL, NULL, NULL, NULL)))
+FN(asq_drain_worker, REFUSED(asq_drain_worker(NULL, NULL, NULL));
+   REFUSED(asq_drain_worker(H, NULL, "gpu")); REFUSED(asq_drain_worker(H, "w", NULL)))
 FN(asq_stop_worker, REFUSED(asq_stop_worker(NULL, NULL)); REFUSED(asq_stop_worker(H, NULL)))
 FN(asq_strerror, NEUTRAL(asq_strerror(12345) != NULL))
 FN(asq_to_dist, REFUSED(asq_to_dist(NULL, NULL, NULL)); REFUSED(asq_to_dist(agent, NULL, NULL));
@@ -474,6 +476,7 @@ static const struct nulls all[] = {
     N(asq_sleep),
     N(asq_step),
     N(asq_step_with),
+    N(asq_drain_worker),
     N(asq_stop_worker),
     N(asq_strerror),
     N(asq_to_dist),

@@ -96,6 +96,14 @@ static bool is_owned_by(const char *id, const char *processes)
     return is;
 }
 
+static bool is_owned_by_nobody(const char *id)
+{
+    char *owner = owner_of(id);
+    bool is = !*owner;
+    free(owner);
+    return is;
+}
+
 static asq_agent *make(const char *class_name, const char *id)
 {
     asq_agent *a;
@@ -190,6 +198,121 @@ START_TEST(a_call_to_a_pool_without_workers_waits_for_one)
     asq_agent_free(b);
     modes_stop_worker(gpu);
     modes_stop_worker(plain);
+}
+END_TEST
+
+/* Returns how many processes tell that they serve the pool. */
+static int64_t count_serving(const char *pool)
+{
+    asq_value *list;
+    int64_t n = -1;
+    ck_assert_int_eq(asq_pools(h, &list), 0);
+    for (size_t i = 0; i < asq_list_size(list); i++) {
+        const char *name = "";
+        asq_value_get_string(asq_map_get(asq_list_get(list, i), "pool"), &name, NULL);
+        if (strcmp(name, pool) == 0)
+            n = asq_map_int(asq_list_get(list, i), "workers");
+    }
+    asq_value_free(list);
+    return n;
+}
+
+static bool none_is_owned(asq_agent *const agents[AGENTS])
+{
+    for (int i = 0; i < AGENTS; i++)
+        if (!is_owned_by_nobody(asq_agent_id(agents[i])))
+            return false;
+    return true;
+}
+
+/* Calls go on without a gap in their order; those of the other pool are where they were. */
+START_TEST(a_drained_pool_is_served_by_others)
+{
+    asq_agent *plain[AGENTS], *gpu[AGENTS];
+    pid_t first = start("first", _i ? "*" : "gpu,default"), second;
+
+    make_many("", plain);
+    make_many("gpu/", gpu);
+    add_to_all(plain, 1);
+    add_to_all(gpu, 1);
+    second = start("second", "gpu");
+    sup_wait_until(count_serving("gpu") == 2);
+    struct load *l = load_new(h, 20);
+    load_calls(l, 20);
+    ck_assert_msg(asq_drain_worker(h, "first", "gpu") == 0, "%s", asq_errmsg(h));
+    ck_assert_int_eq(asq_drain_worker(h, "first.0", "gpu"), 0); /* again is no error */
+    for (int i = 2; i < 6; i++) {
+        add_to_all(gpu, i);
+        add_to_all(plain, i);
+    }
+    sup_wait_until(count_serving("gpu") == 1);
+    sup_wait_until(all_are_owned_by(gpu, "second.0"));
+    ck_assert(all_are_owned_by(plain, "first.0"));
+    add_to_all(gpu, 6);
+    while (!load_is_done(l))
+        asq_poll(h, 10);
+    load_check(l);
+    ck_assert_int_eq(asq_drain_worker(h, "second", "gpu"), ASQ_ESTATE);
+    ck_assert_msg(strstr(asq_errmsg(h), "serves no other pool than 'gpu'"), "%s", asq_errmsg(h));
+    ck_assert_int_eq(asq_drain_worker(h, "second", "none"), ASQ_ENOENT);
+    ck_assert_int_eq(asq_drain_worker(h, "nobody", "gpu"), ASQ_ENOENT);
+    ck_assert_int_eq(asq_drain_worker(h, "second", "9"), ASQ_EINVAL);
+    free_all(plain);
+    free_all(gpu);
+    modes_stop_worker(second);
+    modes_stop_worker(first);
+}
+END_TEST
+
+/* Runs as-ctl as an operator, and checks what it prints and notes. */
+static void ctl(const char *out_has, const char *err_has, const char *a, const char *b,
+                const char *c)
+{
+    char *out, *err, *url = sup_format("%s", sup_url_as(sup_redis_url(redis), "operator"));
+    const char *const argv[] = { sup_program("as-ctl"), "-u", url, a, b, c, NULL };
+    int status = sup_run(argv, &out, &err);
+    ck_assert_msg(status == 0 && strstr(out, out_has) && strstr(err, err_has), "%s: %d: %s%s", a,
+                  status, out, err);
+    free(url);
+    free(out);
+    free(err);
+}
+
+/* Until the process is started anew. */
+START_TEST(calls_of_a_drained_pool_wait_where_nobody_serves_it)
+{
+    asq_agent *plain[AGENTS], *gpu[AGENTS];
+    asq_result *waits;
+    asq_value *list;
+    const char *drained = "";
+    pid_t worker = start("w", "gpu,default");
+
+    make_many("", plain);
+    make_many("gpu/", gpu);
+    add_to_all(plain, 1);
+    add_to_all(gpu, 1);
+    ctl("w was asked to serve pool gpu no longer",
+        "no other live worker serves pool gpu: its calls wait for one", "drain", "w", "gpu");
+    sup_wait_until(none_is_owned(gpu));
+    ctl("w.0", "w.0 serves these pools no longer (as-ctl drain), until it is started anew: gpu",
+        "workers", NULL, NULL);
+    ctl("gpu", "no live worker serves pool gpu", "pools", NULL, NULL);
+    ck_assert_int_eq(asq_call(gpu[0], "add", &waits, "[i]", 1), 0);
+    add_to_all(plain, 2);
+    ck_assert(!asq_result_done(waits));
+    ck_assert_int_eq(count_serving("gpu"), 0);
+    ck_assert_int_eq(asq_workers(h, &list), 0);
+    asq_value_get_string(asq_map_get(asq_list_get(list, 0), "drained"), &drained, NULL);
+    ck_assert_str_eq(drained, "gpu");
+    asq_value_free(list);
+    load_worker_kill(worker);
+    worker = start("w", "gpu,default");
+    ck_assert_int_eq(result_int(waits), 2);
+    add_to_all(plain, 3);
+    ck_assert(is_owned_by("gpu/agent0", "w.0"));
+    free_all(plain);
+    free_all(gpu);
+    modes_stop_worker(worker);
 }
 END_TEST
 
@@ -514,6 +637,8 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, agents_of_a_pool_run_on_its_workers_alone);
     tcase_add_test(t, a_call_to_a_pool_without_workers_waits_for_one);
+    tcase_add_loop_test(t, a_drained_pool_is_served_by_others, 0, 2);
+    tcase_add_test(t, calls_of_a_drained_pool_wait_where_nobody_serves_it);
     tcase_add_test(t, a_worker_makes_its_pools);
     tcase_add_test(t, a_worker_of_all_pools_takes_those_that_come_later);
     tcase_add_test(t, a_method_calls_an_agent_of_a_pool_that_is_not_there_yet);

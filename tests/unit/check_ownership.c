@@ -38,6 +38,21 @@ START_TEST(a_worker_that_lacks_classes_does_not_claim_a_partition_that_stays_fre
 }
 END_TEST
 
+START_TEST(a_partition_of_a_pool_that_is_not_served_is_handed_back)
+{
+    struct asq__ownership o = {
+        .owned = true, .active = true, .foreign = true, .token = ASQ__LEASE_OURS
+    };
+
+    ck_assert_int_eq(decide(o, 5000), ASQ__OWNERSHIP_DRAIN); /* though nobody takes it */
+    o.active = false;
+    ck_assert_int_eq(decide(o, 5000), ASQ__OWNERSHIP_LEAVE);
+    o.active = true;
+    o.foreign = false;
+    ck_assert_int_eq(decide(o, 5000), ASQ__OWNERSHIP_LEAVE);
+}
+END_TEST
+
 START_TEST(a_partition_that_stays_free_is_claimed_by_any_candidate)
 {
     struct asq__ownership o = { .idle = true, .fit = true };
@@ -99,6 +114,7 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, NULL);
     tcase_add_test(c, a_free_partition_is_claimed_where_it_is_placed);
     tcase_add_test(c, a_worker_that_lacks_classes_does_not_claim_a_partition_that_stays_free);
+    tcase_add_test(c, a_partition_of_a_pool_that_is_not_served_is_handed_back);
     tcase_add_test(c, a_partition_that_stays_free_is_claimed_by_any_candidate);
     tcase_add_test(c, a_partition_of_a_live_owner_is_not_claimed);
     tcase_add_test(c, an_owner_hands_over_only_to_a_member_that_has_proved_itself_alive);

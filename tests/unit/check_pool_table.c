@@ -131,6 +131,27 @@ START_TEST(a_table_that_is_none_is_refused)
 }
 END_TEST
 
+START_TEST(pools_are_taken_off_a_list)
+{
+    static const struct {
+        const char *list, *other, *left;
+    } lists[] = { { "gpu,default", "gpu", "default" },
+                  { "gpu:64,slow:2", "slow", "gpu" },
+                  { "gpu", "gpu", "" },
+                  { NULL, "gpu", "default" },
+                  { NULL, "default", "" },
+                  { "*", "slow", "default,gpu" },
+                  { "*", "", "default,gpu,slow" },
+                  { "gpu,slow", "slow,gpu", "" } };
+    read_table("gpu 128 16\nslow 144 1");
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        char *left = asq__pool_list_without(lists[i].list, lists[i].other, table);
+        ck_assert_str_eq(left, lists[i].left);
+        free(left);
+    }
+}
+END_TEST
+
 START_TEST(a_table_only_grows)
 {
     struct asq__pools *longer, *other;
@@ -187,6 +208,7 @@ int main(void)
     tcase_add_test(t, agents_live_in_partitions_of_their_pool);
     tcase_add_test(t, a_table_that_is_none_is_refused);
     tcase_add_test(t, a_table_only_grows);
+    tcase_add_test(t, pools_are_taken_off_a_list);
     tcase_add_test(t, a_list_has_names_and_partitions);
     suite_add_tcase(s, t);
     return sup_suite_run(s);

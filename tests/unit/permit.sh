@@ -15,7 +15,7 @@ set --
 for script in "$src"/lib/redis/*.lua; do
     case ${script##*/} in
     permit.lua) ;;
-    dead_*.lua | move_*.lua | stop.lua | taken.lua) ;; # scripts of clients and operators
+    dead_*.lua | drain.lua | move_*.lua | stop.lua | taken.lua) ;; # scripts of clients and operators
     *) set -- "$@" "$script" ;;
     esac
 done

@@ -11,7 +11,8 @@ enum asq__ownership_step asq__ownership_decide(const struct asq__ownership *o, i
     if (o->owned) {
         if (o->token != ASQ__LEASE_OURS)
             return o->token == ASQ__LEASE_NONE ? ASQ__OWNERSHIP_LOST : ASQ__OWNERSHIP_SUPERSEDED;
-        return !o->ours && o->active && o->proven ? ASQ__OWNERSHIP_DRAIN : ASQ__OWNERSHIP_LEAVE;
+        return o->active && (o->foreign || (!o->ours && o->proven)) ? ASQ__OWNERSHIP_DRAIN
+                                                                    : ASQ__OWNERSHIP_LEAVE;
     }
     if (!o->idle)
         return ASQ__OWNERSHIP_LEAVE;

@@ -3,7 +3,8 @@
  * and what is known of the members. A partition is claimed where it is placed, and by any candidate
  * once it was free for long, because views of membership may differ. Also by a process that lacks
  * classes, if the lease names it though it has forgotten the partition: no other one claims what a
- * live worker holds. It is handed over only to a member that has proved itself alive. Pure.
+ * live worker holds. It is handed over only to a member that has proved itself alive, unless this
+ * process does not serve its pool: then it is handed back, whoever comes. Pure.
  */
 #ifndef ASQ_WORKER_CORE_OWNERSHIP_H
 #define ASQ_WORKER_CORE_OWNERSHIP_H
@@ -25,6 +26,7 @@ struct asq__ownership {
     bool ours;    /* placed at this process */
     bool fit;     /* no worker has more of the classes that it needs, or the lease names this one */
     bool proven;  /* the member where it is placed has proved itself alive */
+    bool foreign; /* this process does not serve its pool, any more */
     bool is_held; /* the lease names a live owner other than this process */
     enum asq__lease_token token;
 };
