@@ -205,7 +205,8 @@ START_TEST(who_was_there_before_makes_no_difference)
         if (n == 0)
             continue;
         for (uint32_t i = 0; i < KINDS * PARTITIONS; i++) {
-            bool serves = i / PARTITIONS != (i % PARTITIONS < OWN);
+            uint32_t kind = i / PARTITIONS; /* of the own partitions, of gpu, of both */
+            bool own = i % PARTITIONS < OWN, serves = kind == 2 || own == (kind == 0);
             missing[i] = serves ? (uint16_t) (rand_r(&seed) % 8 == 0) : ASQ__PLACE_NEVER;
         }
         ck_assert_int_eq(asq__place(now, n, PARTITIONS, pools, missing, owners, &placed), 0);
