@@ -138,6 +138,21 @@ START_TEST(agents_are_put_into_the_pool_of_their_class)
 }
 END_TEST
 
+/* Has a method make an agent, which must be in the pool of its class. */
+static void check_spawned(asq *of)
+{
+    asq_agent *relay, *made;
+    asq_value *v;
+
+    ck_assert_int_eq(asq_create(of, "Relay", "r", &relay, NULL), 0);
+    ck_assert_int_eq(asq_call_wait(relay, "spawn", &v, "[i]", 33), 0);
+    ck_assert_int_eq(asq_attach_value(of, v, &made), 0);
+    ck_assert_int_eq(call_int(made, "add", "[i]", 1), 34);
+    check_prefix(made, "gpu/");
+    asq_value_free(v);
+    asq_agent_free(relay);
+}
+
 /* A program that moves to a cluster sees the same ids. */
 START_TEST(own_workers_give_the_same_ids)
 {
@@ -150,15 +165,7 @@ START_TEST(own_workers_give_the_same_ids)
     ck_assert_int_eq(asq_register(own, &pooled), 0);
     ck_assert_int_eq(asq_register(own, &relay_class), 0);
     make_agents(own);
-    asq_agent *relay, *made;
-    asq_value *v;
-    ck_assert_int_eq(asq_create(own, "Relay", "r", &relay, NULL), 0);
-    ck_assert_int_eq(asq_call_wait(relay, "spawn", &v, "[i]", 33), 0);
-    ck_assert_int_eq(asq_attach_value(own, v, &made), 0);
-    ck_assert_int_eq(call_int(made, "add", "[i]", 1), 34);
-    check_prefix(made, "gpu/");
-    asq_value_free(v);
-    asq_agent_free(relay);
+    check_spawned(own);
     asq_close(own);
 }
 END_TEST
@@ -181,16 +188,8 @@ END_TEST
 START_TEST(methods_put_agents_into_the_pool_of_their_class)
 {
     pid_t plain = start("plain", NULL), gpu = start("gpu", "gpu");
-    asq_agent *relay, *made;
-    asq_value *v;
 
-    ck_assert_int_eq(asq_create(h, "Relay", "r", &relay, NULL), 0);
-    ck_assert_int_eq(asq_call_wait(relay, "spawn", &v, "[i]", 33), 0);
-    ck_assert_int_eq(asq_attach_value(h, v, &made), 0);
-    ck_assert_int_eq(call_int(made, "add", "[i]", 1), 34);
-    check_prefix(made, "gpu/");
-    asq_value_free(v);
-    asq_agent_free(relay);
+    check_spawned(h);
     modes_stop_worker(gpu);
     modes_stop_worker(plain);
 }
