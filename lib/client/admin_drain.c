@@ -6,6 +6,7 @@
 
 #include "asqueue.h"
 #include "client/admin.h"
+#include "client/admin_workers.h"
 #include "client/handle.h"
 #include "client/remote.h"
 #include "redis/keys.h"
@@ -33,11 +34,9 @@ static const char *text_of(const asq_value *worker, const char *key)
 
 static bool is_meant(const asq_value *worker, const char *worker_id)
 {
-    const char *id = text_of(worker, "id");
-    size_t n = strlen(worker_id);
     bool alive = false;
     asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
-    return alive && strncmp(id, worker_id, n) == 0 && (id[n] == '\0' || id[n] == '.');
+    return alive && asq__admin_is_of_worker(text_of(worker, "id"), worker_id);
 }
 
 /* Checks that the process serves the pool, or did so, and another one. */

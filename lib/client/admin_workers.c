@@ -377,18 +377,24 @@ int asq_classes(asq *h, asq_value **ret)
     return rc < 0 ? rc : asq__admin_end(h, list_classes(h, ret));
 }
 
+bool asq__admin_is_of_worker(const char *id, const char *worker_id)
+{
+    size_t n = strlen(worker_id);
+    return strncmp(id, worker_id, n) == 0 && (id[n] == '\0' || id[n] == '.');
+}
+
 static int stop_worker(asq *h, const char *worker_id)
 {
     asq_value *ids = NULL;
     char key[ASQ__KEY_MAX], names[400] = "";
-    size_t n = strlen(worker_id), asked = 0, listed = 0;
+    size_t asked = 0, listed = 0;
     int rc = asq__admin_worker_ids(h, &ids);
     for (size_t i = 0; rc == 0 && i < asq_list_size(ids); i++) {
         const char *id;
         asq_value_get_string(asq_list_get(ids, i), &id, NULL);
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", id);
-        if (strncmp(id, worker_id, n) != 0 || (id[n] != '\0' && id[n] != '.'))
+        if (!asq__admin_is_of_worker(id, worker_id))
             continue;
         listed++;
         asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
