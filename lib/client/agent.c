@@ -157,7 +157,7 @@ static int random_id(asq *h, char out[RANDOM_ID])
     return 0;
 }
 
-/* What a creation has besides class, ids and arguments. */
+/* The rest of a creation, besides class, ids and arguments. */
 struct making {
     Asqueue__JobKind kind;
     const struct asq__expiry *expiry; /* NULL: the agents do not end by themselves */

@@ -254,7 +254,7 @@ static void decide(struct asq__members *m, struct asq__partition *p,
         break;
     case ASQ__OWNERSHIP_CANCEL: asq__partition_cancel_claim(p); break;
     case ASQ__OWNERSHIP_DRAIN:
-        /* What is to be served no longer starts nothing more, however long its calls run. */
+        /* A pool to be served no longer starts nothing more, however long its calls run. */
         asq__partition_drain(p, o.foreign ? ASQ_FOREVER : w->config.drain_timeout_ms);
         break;
     case ASQ__OWNERSHIP_LOST: asq__partition_abandon(p, "its lease is gone"); break;

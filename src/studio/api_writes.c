@@ -188,7 +188,7 @@ void as_api_create(const struct as_call *c, struct as_answer *a)
         !body_args(c, &args, a))
         return;
     asq_value *classes = NULL;
-    /* What it has not learned of the class is no reason to make no agent. */
+    /* A class of which nothing is known is no reason to make no agent. */
     if (asq_classes(c->h, &classes) == 0)
         asq_value_get_string(asq_map_get(asq_map_get(classes, class_name), "pool"), &options.pool,
                              NULL);

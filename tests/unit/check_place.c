@@ -175,8 +175,8 @@ START_TEST(a_partition_goes_to_a_worker_that_lacks_the_fewest_of_its_classes)
 }
 END_TEST
 
-/* What is kept of the placements before makes no difference, whoever has come or gone, has got
- * another weight, other classes or other pools. */
+/* Keeping the placements before makes no difference, whoever has come or gone, has got another
+ * weight, other classes or other pools. */
 START_TEST(who_was_there_before_makes_no_difference)
 {
     enum { KINDS = 3, OWN = 200, PARTITIONS = OWN + 60, STEPS = 60 };

@@ -23,7 +23,7 @@ struct asq__place_worker {
 struct asq__pools;
 struct asq__ranking;
 
-/* What is kept from one placement to the next; zero: nothing. */
+/* Kept from one placement to the next; zero: nothing. */
 struct asq__placed {
     struct asq__ranking *rankings; /* of each pool */
     size_t n;
