@@ -59,7 +59,7 @@ struct remote {
         known;   /* name and pool of classes, if the workers were started elsewhere */
     pid_t owner; /* processes forked from it share the connection, and must not use it */
     int failure; /* while opening */
-    char why[400];
+    char why[800];
     int (*before_use)(asq *h, void *user);
     void (*at_close)(asq *h, void *user);
     void *user;

@@ -455,7 +455,7 @@ static bool serves_something(const struct asq__redis *r, const struct asq__clust
 static void lost_node(struct asq__redis *r, struct asq__cluster_node *node, int code,
                       const char *why)
 {
-    char text[600];
+    char text[sizeof r->cause];
     if (r->dropping)
         return;
     snprintf(text, sizeof text, "node %s:%d of the Cluster: %s", node->host.name, node->host.port,

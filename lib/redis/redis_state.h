@@ -103,8 +103,8 @@ struct asq__redis {
     uint64_t maps;       /* read when a host did not answer last */
     unsigned unanswered; /* hosts that have not told the map since */
     ev_timer find_timer; /* finds servers for partitions without one */
-    char stale_why[160]; /* why nodes are marked as stale; "": none is */
-    char cause[600];     /* of being down; "": told by none yet */
+    char stale_why[800]; /* why nodes are marked as stale; "": none is */
+    char cause[800];     /* of being down; "": told by none yet */
     int64_t cause_ms;
 };
 

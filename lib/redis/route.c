@@ -37,6 +37,41 @@ static int check_place(struct asq__route *r, int rc)
                     asq__route_name(r, name));
 }
 
+static bool is_host_of_url(const struct asq__url *url, const struct asq__host *host)
+{
+    bool yes = url->host && asq__host_is_same(host, &(struct asq__host){ url->host, url->port });
+    for (size_t i = 0; i < url->others.n && !yes; i++)
+        yes = asq__host_is_same(host, &url->others.list[i]);
+    return yes;
+}
+
+/* Adds to the failure to reach a node of a Cluster, whose address is not in the URL, where that is
+ * from, or how the URL tells another one. */
+static int explain(struct asq__route *r, int rc)
+{
+    struct asq__link *l = r->link;
+    const struct asq__host host = { l->endpoint, l->endpoint_port };
+    size_t n = strlen(l->why), from = 0;
+    if (rc != ASQ_ECONN || !asq__url_is_cluster(l->url) || !l->endpoint ||
+        (l->state != ASQ__LINK_RESOLVING && l->state != ASQ__LINK_CONNECTING) ||
+        is_host_of_url(l->url, &host))
+        return rc;
+    const struct asq__host *announced =
+        asq__nat_announced(&l->url->nat, host.name, host.port, &from);
+    const struct asq__host *named = announced ? announced : &host;
+    char text[300];
+    snprintf(text, sizeof text, strchr(named->name, ':') ? "[%s]:%d" : "%s:%d", named->name,
+             named->port);
+    if (announced)
+        snprintf(l->why + n, sizeof l->why - n, " (where nat= in the URL leads for %s)", text);
+    else
+        snprintf(
+            l->why + n, sizeof l->why - n,
+            "; if this node is reached elsewhere, map it: redis%s+cluster://HOSTS?nat=%s=HOST:PORT",
+            l->url->tls ? "s" : "", text);
+    return rc;
+}
+
 /* Handles a lookup's step: connects to the master that it has found. */
 static int follow_lookup(struct asq__route *r, int rc)
 {
@@ -64,7 +99,7 @@ int asq__route_open(struct asq__route *r, int64_t timeout_ms)
     struct asq__link *l = r->link;
     asq__route_close(r);
     if (!l->url->sentinels)
-        return asq__link_open(l, timeout_ms);
+        return explain(r, asq__link_open(l, timeout_ms));
     r->timeout_ms = timeout_ms;
     r->deadline_ms = asq__deadline_ms(timeout_ms);
     /* Half of the time is for the Sentinels, so that the master has the other half. */
@@ -78,7 +113,7 @@ int asq__route_step(struct asq__route *r)
 {
     if (r->lookup)
         return follow_lookup(r, asq__sentinel_lookup_step(r->lookup));
-    return check_place(r, asq__link_step(r->link));
+    return explain(r, check_place(r, asq__link_step(r->link)));
 }
 
 int asq__route_fd(const struct asq__route *r, bool *ret_writing)
@@ -95,7 +130,7 @@ int64_t asq__route_wait_ms(const struct asq__route *r)
 int asq__route_give_up(struct asq__route *r)
 {
     return r->lookup ? follow_lookup(r, asq__sentinel_lookup_give_up(r->lookup))
-                     : asq__link_give_up(r->link);
+                     : explain(r, asq__link_give_up(r->link));
 }
 
 void asq__route_close(struct asq__route *r)

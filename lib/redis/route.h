@@ -1,6 +1,7 @@
 /*
- * route.h: leads a link to its server: to the URL's host, or to the master that the URL's Sentinels
- * tell. conn.c and sync.c drive it until the link is open, as they would drive the link itself.
+ * route.h: leads a link to its server: to the URL's host, the master that the URL's Sentinels tell,
+ * or the node of a Cluster that the link's user has set. conn.c and sync.c drive it until the link
+ * is open, as they would drive the link itself.
  */
 #ifndef ASQ_REDIS_ROUTE_H
 #define ASQ_REDIS_ROUTE_H
@@ -21,8 +22,9 @@ struct asq__route {
 };
 
 void asq__route_init(struct asq__route *r, struct asq__link *link);
-/* As the link's functions of the same names. A failure has its text in the link's `why`; also
- * ASQ_EAUTH and ASQ_EINVAL, of Sentinels. */
+/* As the link's functions of the same names. A failure has its text in the link's `why`, for the
+ * node of a Cluster with what to do about an address that is not reached; also ASQ_EAUTH and
+ * ASQ_EINVAL, of Sentinels. */
 int asq__route_open(struct asq__route *r, int64_t timeout_ms);
 int asq__route_step(struct asq__route *r);
 int asq__route_fd(const struct asq__route *r, bool *ret_writing);

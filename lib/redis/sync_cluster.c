@@ -8,10 +8,13 @@
 #include "redis/refusal.h"
 #include "redis/sync.h"
 #include "redis/sync_cluster.h"
+#include "redis/tls.h"
 #include "redis/topology.h"
 #include "redis/url.h"
 #include "value/clock.h"
 #include "value/error.h"
+
+#define ASKING "asking %s:%d for the nodes of the Cluster: "
 
 /* One opening under way. */
 struct opening {
@@ -23,14 +26,36 @@ struct opening {
     size_t errlen;
 };
 
-/* Connects to a host, in a part of the time that is left. */
-static int connect_to(const struct opening *o, const struct asq__host *host, unsigned part,
-                      struct asq__sync **ret)
+int asq__sync_open_node(const struct asq__url *url, const struct asq__host *host, const char *name,
+                        int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
+                        size_t errlen)
 {
-    int64_t left = (o->deadline_ms - asq__now_ms()) / part;
+    char why[ASQ__TLS_WHY];
+    int rc = asq__sync_open_host(url, host, name, timeout_ms, cancel_fd, ret, why, sizeof why);
+    return rc == 0 ? 0
+                   : asq__err(err, errlen, rc, "node %s:%d of the Cluster: %s", host->name,
+                              host->port, why);
+}
+
+/* Returns a part of the time that is left, at least 1 ms; ASQ_ECONN: none is. */
+static int64_t share(const struct opening *o, unsigned parts)
+{
+    int64_t left = o->deadline_ms - asq__now_ms();
     if (left <= 0)
         return asq__err(o->err, o->errlen, ASQ_ECONN, "no answer within the timeout");
-    return asq__sync_open_host(o->url, host, o->name, left, o->cancel_fd, ret, o->err, o->errlen);
+    return left > parts ? left / parts : 1;
+}
+
+/* Connects to one of the URL's hosts, in a part of the time that is left. */
+static int open_seed(const struct opening *o, const struct asq__host *host, unsigned parts,
+                     struct asq__sync **ret)
+{
+    char why[ASQ__TLS_WHY];
+    int64_t ms = share(o, parts);
+    if (ms < 0)
+        return (int) ms;
+    int rc = asq__sync_open_host(o->url, host, o->name, ms, o->cancel_fd, ret, why, sizeof why);
+    return rc == 0 ? 0 : asq__err(o->err, o->errlen, rc, ASKING "%s", host->name, host->port, why);
 }
 
 /* Asks a host for the map. */
@@ -46,11 +71,11 @@ static int ask(const struct opening *o, struct asq__sync *s, const struct asq__h
     }
     int rc;
     if (!reply)
-        rc = asq__err(o->err, o->errlen, ASQ_ECONN, "%s", asq__sync_why(s));
+        rc = asq__err(o->err, o->errlen, ASQ_ECONN, ASKING "%s", host->name, host->port,
+                      asq__sync_why(s));
     else if (reply->type == REDIS_REPLY_ERROR)
         rc = asq__err(o->err, o->errlen, asq__reply_is_transient(reply) ? ASQ_EBUSY : ASQ_EREDIS,
-                      "asking %s:%d for the nodes of the Cluster: %s", host->name, host->port,
-                      reply->str);
+                      ASKING "%s", host->name, host->port, reply->str);
     else if (shards)
         rc = asq__topology_from_shards(&view, reply, ret, o->err, o->errlen);
     else
@@ -66,7 +91,7 @@ static int open_through(const struct opening *o, const struct asq__host *host, u
 {
     struct asq__topology map;
     struct asq__sync *s = NULL;
-    int rc = connect_to(o, host, parts + 1, &s);
+    int rc = open_seed(o, host, parts + 1, &s);
     if (rc < 0)
         return rc;
     rc = ask(o, s, host, &map);
@@ -80,7 +105,10 @@ static int open_through(const struct opening *o, const struct asq__host *host, u
         *ret = s;
         s = NULL;
     } else if (node && !node->fails) {
-        rc = connect_to(o, &node->host, parts, ret);
+        int64_t ms = share(o, parts);
+        rc = ms < 0 ? (int) ms
+                    : asq__sync_open_node(o->url, &node->host, o->name, ms, o->cancel_fd, ret,
+                                          o->err, o->errlen);
     } else {
         rc = asq__err(o->err, o->errlen, ASQ_EBUSY, "no node of the Cluster serves slot %d now",
                       slot);
@@ -121,7 +149,7 @@ int asq__sync_ask_topology(const struct asq__url *url, const char *name, int64_t
     for (unsigned i = 0; i < n; i++) {
         const struct asq__host *host = i ? &url->others.list[i - 1] : &first;
         struct asq__sync *s = NULL;
-        rc = connect_to(&o, host, n - i, &s);
+        rc = open_seed(&o, host, n - i, &s);
         if (rc == 0)
             rc = ask(&o, s, host, ret);
         asq__sync_free(s);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct asq__host;
 struct asq__sync;
 struct asq__topology;
 struct asq__url;
@@ -17,6 +18,12 @@ struct asq__url;
  * beginning with any. The time is for all of that, and then for each wait. Codes as
  * asq__sync_open; ASQ_EBUSY also if nobody serves the slot now. */
 int asq__sync_open_slot(const struct asq__url *url, uint16_t slot, const char *name,
+                        int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
+                        size_t errlen);
+
+/* Connects to a node that the Cluster has named; the text of a failure names it. Codes as
+ * asq__sync_open. */
+int asq__sync_open_node(const struct asq__url *url, const struct asq__host *host, const char *name,
                         int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
                         size_t errlen);
 

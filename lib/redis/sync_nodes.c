@@ -42,7 +42,7 @@ static int add_node(struct asq__sync_nodes *nodes, const struct asq__host *host,
 {
     struct asq__sync *s;
     int rc =
-        asq__sync_open_host(nodes->url, host, nodes->name, nodes->timeout_ms, -1, &s, err, errlen);
+        asq__sync_open_node(nodes->url, host, nodes->name, nodes->timeout_ms, -1, &s, err, errlen);
     if (rc < 0)
         return rc;
     asq__sync_set_limit(s, MAX_BYTES);

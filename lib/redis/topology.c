@@ -245,7 +245,11 @@ static int parse(const struct asq__topology_view *view, const redisReply *reply,
         rc = nonsense(&p, "is not a list");
     for (size_t i = 0; rc == 0 && i < (size_t) reply->elements; i++)
         rc = add(&p, reply->element[i]);
-    if (rc == 0 && !p.t.n)
+    if (rc == 0 && !p.t.n && p.entries)
+        rc = asq__err(err, errlen, ASQ_EPROTO, "no node of the Cluster announces a port %s",
+                      view->url->tls ? "for TLS; Redis 7.0 does with tls-cluster yes"
+                                     : "without TLS; use rediss+cluster:");
+    else if (rc == 0 && !p.t.n)
         rc = nonsense(&p, "has no nodes");
     if (rc < 0) {
         asq__topology_release(&p.t);

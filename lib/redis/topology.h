@@ -42,7 +42,7 @@ struct asq__topology_view {
 };
 
 /* Parse the reply to CLUSTER SHARDS, and that to CLUSTER SLOTS. ASQ_EPROTO with a text: the reply
- * is nonsense, and nothing of it is used; ASQ_ENOMEM. */
+ * is nonsense, or has no node with a port for this URL, and nothing of it is used; ASQ_ENOMEM. */
 int asq__topology_from_shards(const struct asq__topology_view *view, const redisReply *reply,
                               struct asq__topology *ret, char *err, size_t errlen);
 int asq__topology_from_slots(const struct asq__topology_view *view, const redisReply *reply,

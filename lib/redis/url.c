@@ -670,5 +670,8 @@ int asq__url_is_local(const struct asq__url *u, char *err, size_t errlen)
     int local = host_is_local(u->host, u->port, err, errlen);
     for (size_t i = 0; i < u->others.n && local == 1; i++)
         local = host_is_local(u->others.list[i].name, u->others.list[i].port, err, errlen);
+    for (size_t i = 0; i < u->nat.reached.n && local == 1; i++)
+        local =
+            host_is_local(u->nat.reached.list[i].name, u->nat.reached.list[i].port, err, errlen);
     return local;
 }

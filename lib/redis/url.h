@@ -65,9 +65,9 @@ void asq__url_release(struct asq__url *url);
 /* Returns the URL as text, to be freed; a hidden password is ***, otherwise the text parses to the
  * same URL. NULL: no memory. */
 char *asq__url_format(const struct asq__url *url, bool hide_password);
-/* Returns 1 if each host of the URL is on this machine: a Unix socket, or an address of one of its
- * interfaces; else 0. Waits up to 5 s for a name to be resolved; ASQ_ECONN with a text if that
- * fails. */
+/* Returns 1 if each host of the URL, and each that its nat= leads to, is on this machine: a Unix
+ * socket, or an address of one of its interfaces; else 0. Waits up to 5 s for a name to be
+ * resolved; ASQ_ECONN with a text if that fails. */
 int asq__url_is_local(const struct asq__url *url, char *err, size_t errlen);
 /* Returns whether connections go to the nodes of a Redis Cluster, as the URL says or as was
  * found. */

@@ -291,3 +291,15 @@ const struct asq__host *asq__nat_find(const struct asq__nat *nat, const struct a
             return &nat->reached.list[i];
     return announced;
 }
+
+const struct asq__host *asq__nat_announced(const struct asq__nat *nat, const char *name, int port,
+                                           size_t *from)
+{
+    while (*from < nat->reached.n) {
+        const struct asq__host *reached = &nat->reached.list[*from];
+        const struct asq__host *announced = &nat->announced.list[(*from)++];
+        if (reached->port == port && strcasecmp(reached->name, name) == 0)
+            return announced;
+    }
+    return NULL;
+}

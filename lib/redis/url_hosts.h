@@ -56,5 +56,9 @@ void asq__nat_put(struct asq__buf *b, const struct asq__nat *nat);
 /* Returns where to reach this host: an entry of the map, or `announced` itself. */
 const struct asq__host *asq__nat_find(const struct asq__nat *nat,
                                       const struct asq__host *announced);
+/* Returns what the host that is reached here calls itself: the first entry for it from *from on,
+ * which is moved behind that. NULL: no (further) one. */
+const struct asq__host *asq__nat_announced(const struct asq__nat *nat, const char *name, int port,
+                                           size_t *from);
 
 #endif

@@ -345,6 +345,14 @@ START_TEST(nonsense_is_refused)
     refuses(asq__topology_from_slots, "has no nodes");
     text("OK");
     refuses(asq__topology_from_shards, "is not a list");
+    one_range(0, 16383, "h", 0);
+    refuses(asq__topology_from_slots, "announces a port without TLS; use rediss+cluster:");
+    url.tls = true;
+    list(1);
+    shard(0, 16383, 1);
+    shard_node("h", 7001, "master", "online"); /* its port without TLS */
+    refuses(asq__topology_from_shards, "announces a port for TLS; Redis 7.0 does with tls-cluster");
+    url.tls = false;
     one_range(0, 16384, "h", 1);
     refuses(asq__topology_from_slots, "slots that are none");
     one_range(-1, 5, "h", 1);
@@ -415,6 +423,18 @@ static void redirects(const char *line, enum asq__redirect_kind kind, int slot, 
     asq__host_release(&host);
 }
 
+START_TEST(redirections_follow_the_map)
+{
+    ck_assert_int_eq(
+        asq__url_parse("redis+cluster://a?nat=10.0.0.1:7001=n1.example:1,seed.example:7002=[::2]:2",
+                       &url, err, sizeof err),
+        0);
+    redirects("MOVED 3999 10.0.0.1:7001", ASQ__REDIRECT_MOVED, 3999, "n1.example", 1);
+    redirects("ASK 3999 :7002", ASQ__REDIRECT_ASK, 3999, "::2", 2);
+    redirects("MOVED 3999 10.0.0.1:7002", ASQ__REDIRECT_MOVED, 3999, "10.0.0.1", 7002);
+}
+END_TEST
+
 START_TEST(redirections_name_a_slot_and_a_node)
 {
     redirects("MOVED 3999 127.0.0.1:6381", ASQ__REDIRECT_MOVED, 3999, "127.0.0.1", 6381);
@@ -454,6 +474,7 @@ int main(void)
     tcase_add_test(tc, nonsense_is_refused);
     tcase_add_test(tc, nodes_without_end_are_refused);
     tcase_add_test(tc, redirections_name_a_slot_and_a_node);
+    tcase_add_test(tc, redirections_follow_the_map);
     suite_add_tcase(s, tc);
     return sup_suite_run(s);
 }

@@ -133,6 +133,12 @@ START_TEST(the_map_leads_from_announced_hosts_to_reachable_ones)
     is_host(asq__nat_find(&url.nat, &first), "203.0.113.5", 7001);
     is_host(asq__nat_find(&url.nat, &second), "n2.example", 6380);
     ck_assert_ptr_eq(asq__nat_find(&url.nat, &third), &third);
+    size_t from = 0;
+    is_host(asq__nat_announced(&url.nat, "N2.example", 6380, &from), "::2", 7000);
+    ck_assert_uint_eq(from, 2);
+    ck_assert_ptr_null(asq__nat_announced(&url.nat, "n2.example", 6380, &from));
+    from = 0;
+    ck_assert_ptr_null(asq__nat_announced(&url.nat, "n2.example", 7000, &from));
     refused("redis+cluster://a?nat=", "announced:port=reached:port is needed");
     refused("redis+cluster://a?nat=b:1", "announced:port=reached:port is needed");
     refused("redis+cluster://a?nat=b:1=c", "nat host 'c' needs a port");
@@ -162,6 +168,10 @@ START_TEST(a_list_is_local_when_all_its_hosts_are)
     parse("redis+cluster://127.0.0.1:7000,127.0.0.1:7001,[::1]");
     ck_assert_int_eq(asq__url_is_local(&url, err, sizeof err), 1);
     parse("redis+cluster://127.0.0.1:7000,127.0.0.1:7001,192.0.2.1");
+    ck_assert_int_eq(asq__url_is_local(&url, err, sizeof err), 0);
+    parse("redis+cluster://127.0.0.1?nat=192.0.2.1:7000=127.0.0.1:7000");
+    ck_assert_int_eq(asq__url_is_local(&url, err, sizeof err), 1);
+    parse("redis+cluster://127.0.0.1?nat=127.0.0.1:7000=192.0.2.1:7000");
     ck_assert_int_eq(asq__url_is_local(&url, err, sizeof err), 0);
 }
 END_TEST
