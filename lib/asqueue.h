@@ -372,7 +372,7 @@ typedef struct asq_options {
  *     redis+sentinel://[[user]:password@]host[:port][,host[:port]…]/MASTER[/db][?ns=N]
  *                                               the same; the hosts are Sentinels, see below
  *     rediss+sentinel://…                       the same over TLS, to Sentinels and master
- *     redis+cluster://[[user]:password@]host[:port][,host[:port]…][?ns=N]
+ *     redis+cluster://[[user]:password@]host[:port][,host[:port]…][?ns=N&nat=A:P=B:Q,…]
  *                                               the same; the hosts are nodes of a Redis Cluster
  *                                               (redis:// of one node leads there as well)
  *     rediss+cluster://…                        the same over TLS, to all nodes
@@ -413,6 +413,13 @@ typedef struct asq_options {
  * each connection, are the Sentinels'. Certificates have to be for the hosts as the URL and the
  * Sentinels call them. What a failover loses of Redis, it loses together: calls and their effects.
  * Calls whose result was not there yet are sent again and keep their order.
+ *
+ * Cluster (of Redis 7.0 or newer): the hosts are asked, until one answers, for all nodes, and each
+ * node is connected to as it announces itself (cluster-preferred-endpoint-type): by its name or its
+ * address, for which its certificate has to be, or at the host that was asked, if it announces
+ * neither. User and password are those of every node. nat=A:P=B:Q[,…] says that what is announced
+ * as host A and port P is reached at B and Q; its certificate may be for A or B. A node that cannot
+ * be reached, or is refused, is named by the error or the log, with what to do.
  *
  * After a fork the child may only close the handle. If Redis denies its user a command, asq_open or
  * the call ends in ASQ_EREDIS, whose text names the command. For a dispensable one, such as EVAL, a

@@ -135,7 +135,8 @@ static int connected(struct asq__link *l)
     l->state = ASQ__LINK_HANDSHAKING;
 #ifdef HAVE_TLS
     int port;
-    int rc = asq__tls_session_new(l->url, asq__link_host(l, &port), l->fd, &l->tls, l->why);
+    const char *host = asq__link_host(l, &port);
+    int rc = asq__tls_session_new(l->url, host, port, l->fd, &l->tls, l->why);
     if (rc < 0)
         return rc;
 #endif

@@ -1,7 +1,8 @@
 /*
  * tls.h: TLS for rediss: by OpenSSL, over a non-blocking socket. Each URL of a process has one
  * context, which is made again after one of its files has changed. The server's certificate has to
- * be valid, from a trusted CA, and for the URL's host; each refusal names its cause.
+ * be valid, from a trusted CA, and for the host as the URL, Sentinels or the Cluster call it; each
+ * refusal names its cause.
  *
  * Data is sent with MSG_NOSIGNAL, so that a vanished server raises no SIGPIPE in the program.
  */
@@ -23,12 +24,12 @@ struct asq__tls *asq__tls_new(const char *ca, const char *cert, const char *key)
 struct asq__tls *asq__tls_ref(struct asq__tls *t);
 void asq__tls_unref(struct asq__tls *t);
 
-enum { ASQ__TLS_WHY = 400 };
+enum { ASQ__TLS_WHY = 600 };
 
-/* Makes a session with a server at `host`, which its certificate has to be for, unless the URL has
- * a name of its own for that (sni). Reads the files if they have changed. ASQ_ECONN, ASQ_ENOMEM,
- * with a text. */
-int asq__tls_session_new(const struct asq__url *url, const char *host, int fd,
+/* Makes a session with the server that is reached at host and port. Its certificate has to be for
+ * that host, or for one that the URL's nat= leads there; unless the URL has a name of its own for
+ * that (sni). Reads the files if they have changed. ASQ_ECONN, ASQ_ENOMEM, with a text. */
+int asq__tls_session_new(const struct asq__url *url, const char *host, int port, int fd,
                          struct asq__tls_session **ret, char why[ASQ__TLS_WHY]);
 void asq__tls_session_free(struct asq__tls_session *s);
 

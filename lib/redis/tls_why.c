@@ -78,6 +78,10 @@ static void list_names(X509 *certificate, char *names, size_t size)
     }
 }
 
+static const char node_hint[] =
+    "; give that node a certificate for it, or let the URL and the node "
+    "(cluster-announce-hostname) call it as the certificate does";
+
 void asq__tls_note_certificate(struct asq__tls_peer *peer, X509_STORE_CTX *store)
 {
     int error = X509_STORE_CTX_get_error(store);
@@ -93,8 +97,11 @@ void asq__tls_note_certificate(struct asq__tls_peer *peer, X509_STORE_CTX *store
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
         if (certificate)
             list_names(certificate, names, sizeof names);
-        snprintf(peer->certificate, size, "the server's certificate is for %s, not for %.100s",
-                 *names ? names : "nobody", peer->name);
+        snprintf(peer->certificate, size,
+                 "the server's certificate is for %s, not for %.100s%s%.60s%s%s",
+                 *names ? names : "nobody", peer->name, peer->announced ? " (announced as " : "",
+                 peer->announced ? peer->announced : "", peer->announced ? ")" : "",
+                 peer->is_node ? node_hint : "");
         break;
     case X509_V_ERR_CERT_HAS_EXPIRED:
         snprintf(peer->certificate, size, "the %s certificate has expired",

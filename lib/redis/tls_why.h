@@ -13,9 +13,11 @@
 /* The server of a session. */
 struct asq__tls_peer {
     char name[256];              /* name or address that the certificate must have */
+    const char *announced;       /* what a Cluster calls it, which does as well; NULL: the same */
+    bool is_node;                /* of a Cluster */
     const char *own_certificate; /* file of our own certificate; NULL: none is shown */
     bool has_answered;           /* data has arrived after the handshake */
-    char certificate[400];       /* fault of the server's certificate; "": none */
+    char certificate[600];       /* fault of the server's certificate; "": none */
 };
 
 /* Notes a fault found by the check of a certificate. The first one counts. */
