@@ -7,30 +7,13 @@
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
-unset ASQUEUE_URL ASQUEUE_TLS_CA ASQUEUE_TLS_CERT ASQUEUE_TLS_KEY SSL_CERT_FILE SSL_CERT_DIR
-
-grep -q 'define HAVE_TLS 1' "$builddir/config.h" || skip "this build has no TLS"
-command -v openssl >/dev/null || skip "no openssl program"
-server=$(command -v redis-server || command -v valkey-server) || skip "no redis-server"
-cli=$(command -v redis-cli || command -v valkey-cli) || skip "no redis-cli"
-out=$tmp/out
+. "$srcdir/tests/support/tls.sh"
 
 # ---- Certificates ----------------------------------------------------------------------------------
 
-openssl ecparam -name prime256v1 -genkey -noout -out "$tmp/ca.key" 2>"$tmp/openssl.log"
-openssl req -x509 -new -key "$tmp/ca.key" -days 30 -subj /CN=ca -out "$tmp/ca.crt" 2>>"$tmp/openssl.log" ||
-    fail "openssl" "$tmp/openssl.log"
-serial=0
-cert() { # NAME ALTERNATIVE-NAMES
-    openssl ecparam -name prime256v1 -genkey -noout -out "$tmp/$1.key" 2>>"$tmp/openssl.log"
-    openssl req -new -key "$tmp/$1.key" -subj "/CN=$1" -out "$tmp/$1.csr" 2>>"$tmp/openssl.log"
-    printf 'subjectAltName=%s\n' "$2" >"$tmp/$1.ext"
-    openssl x509 -req -in "$tmp/$1.csr" -CA "$tmp/ca.crt" -CAkey "$tmp/ca.key" -days 30 \
-        -set_serial $((serial += 1)) -out "$tmp/$1.crt" -extfile "$tmp/$1.ext" 2>>"$tmp/openssl.log" ||
-        fail "openssl" "$tmp/openssl.log"
-}
-cert good IP:127.0.0.1,DNS:localhost
-cert evil DNS:evil.example
+ca ca
+cert good ca good IP:127.0.0.1,DNS:localhost
+cert evil ca evil DNS:evil.example
 
 # ---- A master and its Sentinels --------------------------------------------------------------------
 
@@ -88,16 +71,6 @@ url() { # PORT... ; of Sentinels
         hosts=$hosts${hosts:+,}127.0.0.1:$one
     done
     echo "rediss+sentinel://:pw@$hosts/m?sentinel-password=sentinel-pw&cacert=$tmp/ca.crt"
-}
-
-taken() { # URL
-    "$as_ctl" -u "$1" ping >"$out" 2>&1 || fail "refused: $1" "$out"
-}
-
-refused() { # URL PATTERN
-    "$as_ctl" -u "$1" ping -t 10s >"$out" 2>&1 && fail "taken: $1" "$out"
-    expect "$out" "$2"
-    grep -q 'pw@\|=sentinel-pw' "$out" && fail "a password is shown" "$out"
 }
 
 taken "$(url "$here_port")"

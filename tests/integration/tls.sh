@@ -7,45 +7,9 @@
 # shellcheck disable=SC2154 # support.sh sets tmp, as_ctl, ...
 
 . "${ASQ_TEST_SRCDIR:-$(dirname "$0")/../..}/tests/support/support.sh"
-unset ASQUEUE_URL ASQUEUE_TLS_CA ASQUEUE_TLS_CERT ASQUEUE_TLS_KEY SSL_CERT_FILE SSL_CERT_DIR
-
-grep -q 'define HAVE_TLS 1' "$builddir/config.h" || skip "this build has no TLS"
-command -v openssl >/dev/null || skip "no openssl program"
-server=$(command -v redis-server || command -v valkey-server) || skip "no redis-server"
-cli=$(command -v redis-cli || command -v valkey-cli) || skip "no redis-cli"
-out=$tmp/out
+. "$srcdir/tests/support/tls.sh"
 
 # ---- Certificates ----------------------------------------------------------------------------------
-
-key() { # NAME
-    openssl ecparam -name prime256v1 -genkey -noout -out "$tmp/$1.key" 2>>"$tmp/openssl.log" ||
-        fail "openssl" "$tmp/openssl.log"
-}
-
-ca() { # NAME
-    key "$1"
-    openssl req -x509 -new -key "$tmp/$1.key" -days 30 -subj "/CN=$1" -out "$tmp/$1.crt" \
-        2>>"$tmp/openssl.log" || fail "openssl" "$tmp/openssl.log"
-}
-
-sign() { # NAME CA OPTION...
-    signed=$1 by=$2
-    shift 2
-    openssl x509 -req -in "$tmp/$signed.csr" -CA "$tmp/$by.crt" -CAkey "$tmp/$by.key" \
-        -set_serial $((serial += 1)) -out "$tmp/$signed.crt" -extfile "$tmp/$signed.ext" "$@" \
-        2>>"$tmp/openssl.log"
-}
-
-request() { # NAME COMMON-NAME ALTERNATIVE-NAMES
-    key "$1"
-    openssl req -new -key "$tmp/$1.key" -subj "/CN=$2" -out "$tmp/$1.csr" 2>>"$tmp/openssl.log"
-    printf '%s\n' "${3:+subjectAltName=$3}" >"$tmp/$1.ext"
-}
-
-cert() { # NAME CA COMMON-NAME ALTERNATIVE-NAMES
-    request "$1" "$3" "$4"
-    sign "$1" "$2" -days 30 || fail "openssl" "$tmp/openssl.log"
-}
 
 # Makes an expired certificate. OpenSSL before 3.4 takes no dates, later ones no negative days.
 old_cert() { # NAME CA COMMON-NAME ALTERNATIVE-NAMES
@@ -54,7 +18,6 @@ old_cert() { # NAME CA COMMON-NAME ALTERNATIVE-NAMES
         sign "$1" "$2" -days -1 || fail "openssl" "$tmp/openssl.log"
 }
 
-serial=0
 ca ca
 ca other_ca
 cert good ca localhost DNS:localhost,IP:127.0.0.1,IP:::1
@@ -101,16 +64,6 @@ end_server() {
 
 url() { # HOST [PARAMETERS]
     echo "rediss://:pw@$1:$port?cacert=$tmp/ca.crt${2:+&$2}"
-}
-
-taken() { # URL
-    "$as_ctl" -u "$1" ping >"$out" 2>&1 || fail "refused: $1" "$out"
-}
-
-refused() { # URL PATTERN
-    "$as_ctl" -u "$1" ping -t 10s >"$out" 2>&1 && fail "taken: $1" "$out"
-    expect "$out" "$2"
-    grep -q Success "$out" && fail "a failure is told as success" "$out"
 }
 
 # ---- The server's certificate ----------------------------------------------------------------------
