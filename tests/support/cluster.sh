@@ -216,6 +216,15 @@ all_have_answered() {
     [ "$(grep -c " $calls\$" "$tmp/caller.log")" -eq "$(echo "$ids" | wc -w)" ]
 }
 
+# Fails if a node has denied one of the users a command, a key or a channel.
+nothing_denied() {
+    for n in 1 2 3; do
+        node "$n" ACL LOG >"$tmp/denied"
+        grep -qxE 'command|key|channel' "$tmp/denied" && fail "node $n has denied something" "$tmp/denied"
+    done
+    return 0
+}
+
 # Prints the number of heartbeats of the only worker process.
 beats() {
     node "$(node_with_key 'asq:{default}:meta')" EVAL "local id = redis.call('SMEMBERS', 'asq:{default}:workers')[1]
