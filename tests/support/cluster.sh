@@ -189,7 +189,12 @@ say() { # LINE...
 
 end_caller() {
     exec 4>&-
+    wait_until "the end of the program" caller_has_ended
     stop "$caller_pid" || fail "the program did not end in order" "$tmp/caller.log"
+}
+
+caller_has_ended() {
+    ! running "$caller_pid"
 }
 
 create_agents() { # URL
