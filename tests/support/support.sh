@@ -129,8 +129,9 @@ running() { # PID: tells whether the process has not ended (a zombie has)
     [ -n "$state" ] && [ "$state" != Z ] && [ "$state" != X ]
 }
 
-# Each test has its own range of ports, above those of the tests in C and below those of outgoing connections.
-port=$((20000 + $$ % 12000))
+# Each test has its own range of 25 ports, above those of the tests in C and below those of outgoing
+# connections. Tests that begin together have process ids beside each other.
+port=$((20000 + $$ * 25 % 12000))
 
 # Starts a server with TLS on a free port, $port. COMMAND starts it by `start NAME`; DECIDED tells whether
 # it has come up or ended.
@@ -145,6 +146,7 @@ serve_tls() { # NAME DECIDED COMMAND...
         running "$server_pid" && return
         grep -q 'Address already in use' "$tmp/$serving.log" || break
     done
+    grep -q 'Address already in use' "$tmp/$serving.log" && fail "no free port for $serving" "$tmp/$serving.log"
     grep -q -i 'tls' "$tmp/$serving.log" && skip "this redis-server has no TLS"
     fail "$serving does not start" "$tmp/$serving.log"
 }
@@ -218,8 +220,8 @@ start_redis() {
     : >"$tmp/redis.conf"
     case ${ASQ_TEST_REDIS:-} in
     '') one_slot= ;;
-    # the bus wants a TCP port, which no other test has, because it is made of this one's pid
-    cluster-node) one_slot="--cluster-enabled yes --cluster-port $((20000 + $$ % 12000))" ;;
+    # the bus wants a TCP port: the last one of this test's range
+    cluster-node) one_slot="--cluster-enabled yes --cluster-port $((port + 24))" ;;
     *) fail "ASQ_TEST_REDIS=$ASQ_TEST_REDIS: only cluster-node is known" ;;
     esac
     if acl_on; then
