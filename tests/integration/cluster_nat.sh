@@ -153,4 +153,11 @@ call_all
 end_caller
 stop "$worker_pid" || fail "the worker did not end in order" "$tmp/worker.log"
 nothing_denied
+
+echo "migrate, which has connections of its own to all nodes"
+moved="redis+cluster://127.0.0.1:$(port_of "$home")?nat=$map&ns=moved"
+"$as_ctl" -u "$(url mover "nat=$map")" migrate --to "$moved" -t 30s >"$out" 2>&1 || fail "migrate" "$out"
+"$as_ctl" -u "$moved" agents -t 30s >"$out" 2>&1 || fail "agents" "$out"
+[ "$(grep -cE '(^| )a[0-9]+( |$)' "$out")" -eq "$(echo "$ids" | wc -w)" ] || fail "not all agents have moved" "$out"
+nothing_denied
 echo "all as it must be"
