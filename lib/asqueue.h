@@ -1735,13 +1735,13 @@ ASQ_API int asq_calls_count(asq *h, unsigned states, const char *agent, const ch
  * wait for that. ASQ_ENOENT: there is no such worker, or it is dead; the text lists the workers. */
 ASQ_API int asq_stop_worker(asq *h, const char *worker_id);
 /* Asks a worker (as asq_stop_worker) to serve a pool no longer, while it goes on with its others;
- * does not wait for that. Once its next heartbeat has told it so, it begins no calls of the pool,
- * and hands each partition over when the calls that run there have ended, to another worker of the
- * pool or to the next that comes: until then calls wait. It lasts as long as the process: one that
- * is started with the same id serves its pools again. Asking again is no error. asq_workers tells
- * what was drained ("drained") and what is served ("pools"). Errors: ASQ_ENOENT (no such worker, or
- * it does not serve the pool), ASQ_ESTATE (it serves no other pool: stop it), ASQ_EINVAL (no name
- * of a pool), ASQ_ELIMIT (it was asked to drain very many). */
+ * does not wait for that. The worker then begins no calls of the pool, and hands each partition
+ * over when the calls that run there have ended, to another worker of the pool or to the next that
+ * comes: until then calls wait. It lasts as long as the process: one that is started with the same
+ * id serves its pools again. Asking again is no error. asq_workers tells what was drained
+ * ("drained") and what is served ("pools"). Errors: ASQ_ENOENT (no such worker, or it does not
+ * serve the pool), ASQ_ESTATE (it serves no other pool: stop it), ASQ_EINVAL (no name of a pool),
+ * ASQ_ELIMIT (it was asked to drain very many). */
 ASQ_API int asq_drain_worker(asq *h, const char *worker_id, const char *pool);
 
 /* Pauses a class, or with NULL the namespace: its calls that have not begun wait, also delayed ones

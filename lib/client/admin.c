@@ -193,6 +193,14 @@ int asq__admin_command(asq *h, uint32_t partition, int (*take)(asq *, const redi
     return asq__admin_ask(h, &q);
 }
 
+int asq__admin_take_int(asq *h, const redisReply *reply, void *user)
+{
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a number");
+    *(int64_t *) user = reply->integer;
+    return 0;
+}
+
 asq_value *asq__admin_text(const char *s, size_t n)
 {
     if (asq__utf8_valid(s, n))

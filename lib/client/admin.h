@@ -44,6 +44,8 @@ int asq__admin_ask(asq *h, struct asq__query *q);
 /* The same for a command of strings, with a query of its own. */
 int asq__admin_command(asq *h, uint32_t partition, int (*take)(asq *, const redisReply *, void *),
                        void *user, int argc, const char *const *argv);
+/* For a query whose answer is a number, in the int64_t that `user` points to. */
+int asq__admin_take_int(asq *h, const redisReply *reply, void *user);
 /* Makes text for display; invalid UTF-8 gets a '?' for each byte that is not ASCII. NULL: no
  * memory. */
 asq_value *asq__admin_text(const char *s, size_t n);

@@ -17,14 +17,6 @@
 
 #define MOST_BYTES "16384" /* of a request, as beat.lua takes it */
 
-static int take_int(asq *h, const redisReply *reply, void *user)
-{
-    if (reply->type != REDIS_REPLY_INTEGER)
-        return asq__fail(h, ASQ_EREDIS, "unexpected answer of Redis");
-    *(long long *) user = reply->integer;
-    return 0;
-}
-
 static const char *text_of(const asq_value *worker, const char *key)
 {
     const char *text = "";
@@ -63,10 +55,10 @@ static int check(asq *h, const asq_value *worker, const char *pool)
 static int ask(asq *h, const char *id, const char *pool)
 {
     char key[ASQ__KEY_MAX];
-    long long answer = 0;
+    int64_t answer = 0;
     asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
     int rc = asq__admin_command(
-        h, ASQ__NO_PARTITION, take_int, &answer, 6,
+        h, ASQ__NO_PARTITION, asq__admin_take_int, &answer, 6,
         (const char *[]){ "EVAL", asq__script_drain, "1", key, pool, MOST_BYTES });
     if (rc == 0 && answer == 0)
         rc = asq__fail(h, ASQ_ENOENT, "worker '%s' has gone meanwhile", id);
@@ -91,7 +83,7 @@ static int drain(asq *h, const asq_value *workers, const char *worker_id, const 
     for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++)
         if (is_meant(asq_list_get(workers, i), worker_id))
             rc = ask(h, text_of(asq_list_get(workers, i), "id"), pool);
-    return rc;
+    return rc < 0 ? rc : asq__admin_wake_workers(h);
 }
 
 int asq_drain_worker(asq *h, const char *worker_id, const char *pool)

@@ -49,21 +49,13 @@ static int take_figures(asq *h, const redisReply *reply, void *user)
                : 0;
 }
 
-static int take_ttl(asq *h, const redisReply *reply, void *user)
-{
-    if (reply->type != REDIS_REPLY_INTEGER)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a number");
-    *(int64_t *) user = reply->integer;
-    return 0;
-}
-
 /* Adds how long ago the worker has written its hash, each time with its whole TTL. */
 static int add_seen(asq *h, const char *id, asq_value *worker)
 {
     char key[ASQ__KEY_MAX];
     int64_t ttl_ms = -1, lease_ms = asq_map_int(worker, "lease_time_ms");
     asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
-    int rc = asq__admin_command(h, ASQ__NO_PARTITION, take_ttl, &ttl_ms, 2,
+    int rc = asq__admin_command(h, ASQ__NO_PARTITION, asq__admin_take_int, &ttl_ms, 2,
                                 (const char *[]){ "PTTL", key });
     if (rc < 0 || ttl_ms < 0 || lease_ms <= 0 || lease_ms > INT64_MAX / HASH_LIVES_LEASES)
         return rc;

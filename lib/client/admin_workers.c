@@ -110,14 +110,6 @@ static int take_hash(asq *h, const redisReply *reply, void *user)
     return 0;
 }
 
-static int take_int(asq *h, const redisReply *reply, void *user)
-{
-    if (reply->type != REDIS_REPLY_INTEGER)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a number");
-    *(long long *) user = reply->integer;
-    return 0;
-}
-
 /* Each heartbeat sets the hash's TTL; the part of it that has passed is the heartbeat's age. */
 bool asq__admin_is_alive(int64_t lease_ms, int64_t ttl_ms)
 {
@@ -136,7 +128,7 @@ static int one_worker(asq *h, const char *id, asq_value **ret)
 {
     char key[ASQ__KEY_MAX];
     asq_value *map = asq_value_map();
-    long long ttl = -2;
+    int64_t ttl = -2;
     if (!map)
         return asq__fail_memory(h);
     asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
@@ -150,7 +142,7 @@ static int one_worker(asq *h, const char *id, asq_value **ret)
     if (hash.wrong_type)
         rc = 0;
     if (rc == 0)
-        rc = asq__admin_command(h, ASQ__NO_PARTITION, take_int, &ttl, 2,
+        rc = asq__admin_command(h, ASQ__NO_PARTITION, asq__admin_take_int, &ttl, 2,
                                 (const char *[]){ "PTTL", key });
     if (rc == 0) {
         bool alive = asq__admin_is_alive(asq_map_int(map, "lease_time_ms"), ttl);
@@ -383,6 +375,14 @@ bool asq__admin_is_of_worker(const char *id, const char *worker_id)
     return strncmp(id, worker_id, n) == 0 && (id[n] == '\0' || id[n] == '.');
 }
 
+int asq__admin_wake_workers(asq *h)
+{
+    char key[ASQ__KEY_MAX];
+    asq__keys_channel(asq__redis_keys(asq__remote_redis(h)), "workers", key);
+    return asq__admin_command(h, ASQ__NO_PARTITION, NULL, NULL, 3,
+                              (const char *[]){ "PUBLISH", key, "stop" });
+}
+
 static int stop_worker(asq *h, const char *worker_id)
 {
     asq_value *ids = NULL;
@@ -398,8 +398,8 @@ static int stop_worker(asq *h, const char *worker_id)
             continue;
         listed++;
         asq__keys_worker(asq__redis_keys(asq__remote_redis(h)), id, key);
-        long long is_worker = 0;
-        rc = asq__admin_command(h, ASQ__NO_PARTITION, take_int, &is_worker, 4,
+        int64_t is_worker = 0;
+        rc = asq__admin_command(h, ASQ__NO_PARTITION, asq__admin_take_int, &is_worker, 4,
                                 (const char *[]){ "EVAL", asq__script_stop, "1", key });
         asked += is_worker == 1;
     }
@@ -414,9 +414,7 @@ static int stop_worker(asq *h, const char *worker_id)
     if (!asked)
         return asq__fail(h, ASQ_ENOENT, "there is no worker '%s'; there %s: %s", worker_id,
                          *names ? "are" : "is", *names ? names : "none at all");
-    asq__keys_channel(asq__redis_keys(asq__remote_redis(h)), "workers", key);
-    return asq__admin_command(h, ASQ__NO_PARTITION, NULL, NULL, 3,
-                              (const char *[]){ "PUBLISH", key, "stop" });
+    return asq__admin_wake_workers(h);
 }
 
 int asq_stop_worker(asq *h, const char *worker_id)

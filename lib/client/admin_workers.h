@@ -14,6 +14,8 @@
 int asq__admin_worker_ids(asq *h, asq_value **ret);
 /* Returns whether an id is that of a worker, or of one of its processes. */
 bool asq__admin_is_of_worker(const char *id, const char *worker_id);
+/* Has all workers send a heartbeat, whose answer tells each what it is asked. */
+int asq__admin_wake_workers(asq *h);
 /* Returns the number of a heartbeat's lease_time_ms; 0: it is none. */
 int64_t asq__admin_lease_time(const char *text, size_t n);
 /* Returns whether the last heartbeat is younger than the lease time, by the TTL of its hash. */

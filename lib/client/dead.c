@@ -343,14 +343,6 @@ int asq_dead_show(asq *h, const char *id, asq_value **ret)
 
 /* ---- retry ---- */
 
-static int take_count(asq *h, const redisReply *reply, void *user)
-{
-    if (reply->type != REDIS_REPLY_INTEGER)
-        return asq__fail(h, ASQ_EPROTO, "Redis answered with something other than a number");
-    *(long long *) user = reply->integer;
-    return 0;
-}
-
 /* Checks the arguments, so that the error is reported here and not in the call's result. */
 static int check_args(asq *h, const struct letter *l)
 {
@@ -433,7 +425,7 @@ static int resend(asq *h, const struct letter *l, const struct asq__buf *batch,
     char dead[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], stream_id[48];
     const struct asq__keys *keys = asq__redis_keys(asq__remote_redis(h));
     const char *call = "", *call_id = "", *new_id = "";
-    long long done = 0;
+    int64_t done = 0;
     asq__keys_dead(keys, l->id.partition, dead);
     asq__keys_jobs(keys, l->id.partition, jobs);
     asq__keys_attempts(keys, l->id.partition, attempts);
@@ -451,7 +443,7 @@ static int resend(asq *h, const struct letter *l, const struct asq__buf *batch,
         lens[i] = strlen(argv[i]);
     lens[ARGC - 1] = batch->len;
     struct asq__query q = { .partition = l->id.partition,
-                            .take = take_count,
+                            .take = asq__admin_take_int,
                             .user = &done,
                             .argc = ARGC,
                             .argv = argv,
@@ -516,13 +508,13 @@ static int drop_letter(asq *h, const char *id)
 {
     char key[ASQ__KEY_MAX], stream_id[48];
     struct asq__letter_id at;
-    long long done = 0;
+    int64_t done = 0;
     int rc = check_id(h, id, &at, stream_id);
     if (rc < 0)
         return rc;
     asq__keys_dead(asq__redis_keys(asq__remote_redis(h)), at.partition, key);
     struct asq__query q = { .partition = at.partition,
-                            .take = take_count,
+                            .take = asq__admin_take_int,
                             .user = &done,
                             .argc = 3,
                             .argv = (const char *[]){ "XDEL", key, stream_id } };

@@ -52,8 +52,11 @@ enum {
     GOOD_BYE_MS = 2000, /* for each answer, whatever the lease time */
     /* changes of a heartbeat that prove another process with the same id alive to a new one */
     MOVES_OF_LIFE = 2,
-    ANNOUNCED = 2, /* first heartbeats: the second shows that the process lives */
-    PROVE_MS = 100 /* between the first two heartbeats */
+    /* Heartbeats that are announced: of a new process, which lives if there is a second one; of a
+     * change, which others believe when two of their looks have found it beside two heartbeats. */
+    OF_START = 2,
+    OF_CHANGE = 3,
+    ANNOUNCE_MS = 100 /* between them */
 };
 
 struct asq__heartbeat {
@@ -63,6 +66,7 @@ struct asq__heartbeat {
     pthread_mutex_t lock;
     pthread_cond_t ring;
     bool quit, now; /* under lock: thread must end; must send one at once */
+    bool changed;   /* under lock: what others decide by has changed since the last heartbeat */
     int quit_fd;    /* eventfd, readable once the thread must end, which may be connecting */
     atomic_bool quitting;
     struct asq__trouble unreachable; /* of the thread */
@@ -72,7 +76,8 @@ struct asq__heartbeat {
     int64_t last_logged_ms;
     unsigned long long heartbeats;
     atomic_ullong acked; /* the last one that was acknowledged */
-    unsigned announced;  /* heartbeats that were announced */
+    unsigned to_announce; /* heartbeats that are still to be announced */
+    bool tells_change;   /* so that others read the hash */
     bool mended;         /* the obstacle of the last heartbeat was removed: it must be repeated */
     bool listed;         /* a heartbeat was sent, which may have put it into the list of workers */
     bool joined;         /* a heartbeat was acknowledged */
@@ -153,12 +158,15 @@ static enum others find_others(struct asq__heartbeat *hb, redisReply *const *had
     return (first || moved) && !(hb->joined && leaving) && !has_died(host, pid) ? MAYBE : NOBODY;
 }
 
-static void announce_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx, long long number)
+static void announce_heartbeat(struct asq__heartbeat *hb, struct asq__sync *ctx)
 {
     char key[ASQ__KEY_MAX], payload[ASQ_MAX_ID + 32];
     asq__keys_channel(asq__redis_keys(hb->w->redis), "workers", key);
-    snprintf(payload, sizeof payload, "+%lld %s", number, hb->w->config.id);
+    snprintf(payload, sizeof payload, "%c%llu %s",
+             hb->tells_change ? ASQ__BEAT_OF_CHANGE : ASQ__BEAT, hb->heartbeats, hb->w->config.id);
     freeReplyObject(asq__sync_cmd(ctx, "PUBLISH %s %s", key, payload));
+    hb->to_announce -= hb->to_announce > 0;
+    hb->tells_change &= hb->to_announce > 0;
 }
 
 /* Logs that the heartbeat cannot reach Redis. The loop's connection logs it while Redis is away. */
@@ -376,10 +384,8 @@ static enum others send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *c
         atomic_store(&hb->acked, hb->heartbeats);
     if (ok && atomic_exchange(&w->heartbeat_ms, sent) == 0)
         ev_async_send(w->loop, &w->wake); /* others can see this process now, so it may claim */
-    if (ok && (r->element[BEAT_NEWS]->integer == 1 || hb->announced < ANNOUNCED)) {
-        hb->announced++;
-        announce_heartbeat(hb, ctx, (long long) hb->heartbeats);
-    }
+    if (ok && (r->element[BEAT_NEWS]->integer == 1 || hb->to_announce))
+        announce_heartbeat(hb, ctx);
     take_stop(hb, ctx, r->element[BEAT_STOP]);
     take_drain(hb, r->element[BEAT_DRAIN]);
     freeReplyObject(r);
@@ -410,7 +416,11 @@ static bool sleep_or_quit(struct asq__heartbeat *hb, int64_t ms)
            pthread_cond_timedwait(&hb->ring, &hb->lock, &until) != ETIMEDOUT)
         ;
     bool quit = hb->quit;
-    hb->now = false;
+    if (hb->changed) {
+        hb->to_announce = OF_CHANGE;
+        hb->tells_change = true;
+    }
+    hb->now = hb->changed = false;
     pthread_mutex_unlock(&hb->lock);
     return quit;
 }
@@ -480,7 +490,6 @@ static void *heartbeat_thread(void *arg)
         }
         if (others == NOBODY && hb->mended) /* at once, before others take this process for dead */
             others = send_heartbeat(hb, ctx, &ok);
-        bool first = ok && !hb->joined;
         char text[ASQ__TROUBLE_TEXT];
         if (ok && asq__trouble_over(&hb->unreachable, asq__now_ms(), text))
             asq__process_log(w, ASQ_LOG_INFO, "Redis takes the heartbeat again%s", text);
@@ -505,10 +514,10 @@ static void *heartbeat_thread(void *arg)
             ctx = NULL;
         }
         asq__pool_scan(w->pool, asq__now_ms(), BLOCKED_THREAD_MS, on_blocked, w);
-        quit = sleep_or_quit(hb, !ok && old                     ? 0
-                                 : !ok                          ? HEARTBEAT_RETRY_MS
-                                 : first && third_ms > PROVE_MS ? PROVE_MS
-                                                                : third_ms);
+        quit = sleep_or_quit(hb, !ok && old                                ? 0
+                                 : !ok                                     ? HEARTBEAT_RETRY_MS
+                                 : hb->to_announce && third_ms > ANNOUNCE_MS ? ANNOUNCE_MS
+                                                                           : third_ms);
     }
     if (hb->listed)
         say_good_bye(hb, ctx);
@@ -542,12 +551,23 @@ void asq__heartbeat_set_partitions(struct asq__heartbeat *hb, unsigned owned)
     atomic_store(&hb->partitions, owned);
 }
 
-void asq__heartbeat_now(struct asq__heartbeat *hb)
+static void ring(struct asq__heartbeat *hb, bool changed)
 {
     pthread_mutex_lock(&hb->lock);
     hb->now = true;
+    hb->changed |= changed;
     pthread_cond_signal(&hb->ring);
     pthread_mutex_unlock(&hb->lock);
+}
+
+void asq__heartbeat_now(struct asq__heartbeat *hb)
+{
+    ring(hb, false);
+}
+
+void asq__heartbeat_of_change(struct asq__heartbeat *hb)
+{
+    ring(hb, true);
 }
 
 /* ---- life ---- */
@@ -576,6 +596,7 @@ int asq__heartbeat_new(struct asq__process *w, struct asq__heartbeat **ret)
     if (!hb)
         return ASQ_ENOMEM;
     hb->w = w;
+    hb->to_announce = OF_START;
     int rc = describe(hb);
     hb->quit_fd = rc == 0 ? asq__fd_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) : -1;
     if (rc == 0 && hb->quit_fd < 0)

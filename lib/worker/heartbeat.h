@@ -17,8 +17,15 @@ struct asq__process;
 int asq__heartbeat_new(struct asq__process *w, struct asq__heartbeat **ret);
 /* Starts the thread. False: the thread cannot be started. */
 bool asq__heartbeat_start(struct asq__heartbeat *hb);
+/* First byte of an announced heartbeat, which goes on with its number, a blank and the id. */
+#define ASQ__BEAT           '+'
+#define ASQ__BEAT_OF_CHANGE '~' /* others are to read the hash */
+
 /* Sends one heartbeat at once. */
 void asq__heartbeat_now(struct asq__heartbeat *hb);
+/* The same after a change of what others decide by, with more of them soon, so that others believe
+ * it. */
+void asq__heartbeat_of_change(struct asq__heartbeat *hb);
 /* Ends the thread and leaves the list of workers. Harmless when the thread does not run. */
 void asq__heartbeat_end(struct asq__heartbeat *hb);
 void asq__heartbeat_free(struct asq__heartbeat *hb);

@@ -114,7 +114,8 @@ static void refresh_once_more(struct asq__members *m, bool proves)
 bool asq__members_on_announcement(struct asq__members *m, const char *payload, size_t n)
 {
     char text[ASQ_MAX_ID + 32], *id;
-    if (n == 0 || payload[0] != '+' || n >= sizeof text)
+    if (n == 0 || (payload[0] != ASQ__BEAT && payload[0] != ASQ__BEAT_OF_CHANGE) ||
+        n >= sizeof text)
         return false;
     memcpy(text, payload, n);
     text[n] = '\0';
@@ -122,7 +123,8 @@ bool asq__members_on_announcement(struct asq__members *m, const char *payload, s
     if (*id != ' ')
         return false;
     struct asq__peer *p = asq__peers_find(&m->peers, id + 1);
-    bool news = !p || !p->listed || (p->whole && !p->proven);
+    bool news =
+        !p || !p->listed || (p->whole && !p->proven) || payload[0] == ASQ__BEAT_OF_CHANGE;
     if (!p)
         snprintf(m->announced, sizeof m->announced, "%s", id + 1);
     if (p)
@@ -466,6 +468,11 @@ void asq__members_refresh(struct asq__members *m)
 void asq__members_heartbeat(struct asq__members *m)
 {
     asq__heartbeat_now(m->heartbeat);
+}
+
+void asq__members_tell_change(struct asq__members *m)
+{
+    asq__heartbeat_of_change(m->heartbeat);
 }
 
 void asq__members_on_wake(struct asq__members *m)

@@ -21,6 +21,8 @@ bool asq__members_on_announcement(struct asq__members *m, const char *payload, s
 void asq__members_on_wake(struct asq__members *m);
 /* Sends one heartbeat at once; its reply says whether to stop. */
 void asq__members_heartbeat(struct asq__members *m);
+/* Has the others believe soon what the hash of this process says now. */
+void asq__members_tell_change(struct asq__members *m);
 void asq__members_stop(struct asq__members *m); /* no claims any more; the heartbeat continues */
 void asq__members_end(struct asq__members *m);  /* ends the heartbeat; leaves the list of workers */
 void asq__members_free(struct asq__members *m);

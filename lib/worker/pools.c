@@ -82,7 +82,7 @@ static void serve(struct asq__process *w, char *drained)
     free(before[1]);
     w->refresh_due = true;
     if (w->members)
-        asq__members_heartbeat(w->members); /* others place by what it tells */
+        asq__members_tell_change(w->members); /* others place by it */
 }
 
 void asq__worker_pools_drain(struct asq__process *w)

@@ -47,15 +47,20 @@ static void tear_down(void)
     free(log_path);
 }
 
-static pid_t start(const char *id, const char *pools)
+static pid_t start_with(const char *id, const char *pools, int64_t lease_time_ms)
 {
     asq_worker_options options = ASQ_WORKER_OPTIONS_INIT;
     options.id = id;
     options.pools = pools;
-    options.lease_time_ms = 1000;
+    options.lease_time_ms = lease_time_ms;
     options.log = sup_log_to_file;
     options.log_user = log_path;
     return modes_fork_worker_with(sup_redis_url(redis), &options, classes);
+}
+
+static pid_t start(const char *id, const char *pools)
+{
+    return start_with(id, pools, 1000);
 }
 
 static struct asq__pools *read_pools(void)
@@ -258,6 +263,26 @@ START_TEST(a_drained_pool_is_served_by_others)
     ck_assert_int_eq(asq_drain_worker(h, "nobody", "gpu"), ASQ_ENOENT);
     ck_assert_int_eq(asq_drain_worker(h, "second", "9"), ASQ_EINVAL);
     free_all(plain);
+    free_all(gpu);
+    modes_stop_worker(second);
+    modes_stop_worker(first);
+}
+END_TEST
+
+/* Nobody waits for a tick, which comes each third of a lease time. */
+START_TEST(a_drained_pool_moves_at_once)
+{
+    enum { LEASE_MS = 600000 };
+    asq_agent *gpu[AGENTS];
+    pid_t first = start_with("first", "gpu,default", LEASE_MS), second;
+
+    make_many("gpu/", gpu);
+    add_to_all(gpu, 1);
+    second = start_with("second", "gpu", LEASE_MS);
+    sup_wait_until(count_serving("gpu") == 2);
+    ck_assert_int_eq(asq_drain_worker(h, "first", "gpu"), 0);
+    sup_wait_until(all_are_owned_by(gpu, "second.0"));
+    add_to_all(gpu, 2);
     free_all(gpu);
     modes_stop_worker(second);
     modes_stop_worker(first);
@@ -631,14 +656,13 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("pools");
-    TCase *t = tcase_create("pools"), *large = tcase_create("large");
+    TCase *t = tcase_create("pools"), *drained = tcase_create("drained"),
+          *large = tcase_create("large");
 
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, agents_of_a_pool_run_on_its_workers_alone);
     tcase_add_test(t, a_call_to_a_pool_without_workers_waits_for_one);
-    tcase_add_loop_test(t, a_drained_pool_is_served_by_others, 0, 2);
-    tcase_add_test(t, calls_of_a_drained_pool_wait_where_nobody_serves_it);
     tcase_add_test(t, a_worker_makes_its_pools);
     tcase_add_test(t, a_worker_of_all_pools_takes_those_that_come_later);
     tcase_add_test(t, a_method_calls_an_agent_of_a_pool_that_is_not_there_yet);
@@ -652,6 +676,12 @@ int main(void)
     tcase_add_test(t, a_list_of_pools_is_checked);
     tcase_add_test(t, pools_that_come_under_load_lose_nothing);
     suite_add_tcase(s, t);
+    tcase_set_timeout(drained, 120);
+    tcase_add_checked_fixture(drained, set_up, tear_down);
+    tcase_add_loop_test(drained, a_drained_pool_is_served_by_others, 0, 2);
+    tcase_add_test(drained, a_drained_pool_moves_at_once);
+    tcase_add_test(drained, calls_of_a_drained_pool_wait_where_nobody_serves_it);
+    suite_add_tcase(s, drained);
     tcase_add_checked_fixture(large, set_up_large, tear_down);
     tcase_add_test(large, a_pool_for_which_there_is_no_room_is_an_error);
     suite_add_tcase(s, large);
