@@ -551,8 +551,10 @@ ASQ_API int asq_detach_ev(asq *h);
  * asq_agent_free.
  */
 
-/* Creates an agent of `class_name` and returns at once; calls may follow immediately. id NULL: a
- * random one. fmt (asq_pack; NULL: none) builds the creation arguments: a list, or a map of named
+/* Creates an agent of `class_name` and returns at once; calls may follow immediately, and so may
+ * calls of other agents that get this one as an argument. Whoever passes its id as a text waits for
+ * asq_ready first, because the nodes of a Cluster keep no order among each other. id NULL: a random
+ * one. fmt (asq_pack; NULL: none) builds the creation arguments: a list, or a map of named
  * ones. asq_ready or the first call reports a failed creation, in every mode: an unknown class
  * (ASQ_ENOCLASS; where workers were started elsewhere, the creation waits for one that has the
  * class, up to its deadline, unless they were told otherwise: as-worker --no-class), an id that is

@@ -67,6 +67,7 @@ static void batch_free(struct asq__batch *b)
     if (b->calls != &b->first)
         free(b->calls);
     free(b->guard);
+    free(b->awaited);
     free(b);
 }
 
@@ -119,6 +120,7 @@ static void batch_forget(struct asq__engine *e, struct asq__batch *b)
         asq__engine_forget_soon(e, b->partition, b->id, linger_ms(e, b));
     else if (own && b->record_policy == ASQ__RECORD_EXPIRE)
         asq__engine_expire_soon(e, b->partition, b->id);
+    asq__batch_is_there(e, b);
     asq__table_del(&e->batches, &b->node);
     asq__batch_enter(b, ASQ__BATCH_ENDED);
     if (b->answers == 0)

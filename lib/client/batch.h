@@ -12,6 +12,7 @@
  *     progress.c      reads what calls emit
  *     resettle.c      settles promises again that Redis has lost
  *     hearing.c       in a Cluster: subscribes to the pushes of the partitions that are called
+ *     creations.c     in a Cluster: holds calls that have got an agent until the agent is there
  */
 #ifndef ASQ_CLIENT_BATCH_H
 #define ASQ_CLIENT_BATCH_H
@@ -22,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/creations.h"
 #include "client/engine.h"
 #include "redis/cmd.h"
 #include "redis/keys.h"
@@ -143,6 +145,10 @@ struct asq__batch {
     bool heard;
     /* alone: nothing leaves to its partition before it is answered. */
     bool alone;
+    /* creates: has creations, and is not accepted yet; of creations.c. */
+    bool creates;
+    struct asq__awaited *awaited; /* before it may leave; of creations.c */
+    size_t n_awaited;
     unsigned losses; /* connections lost that the batch's size may have caused */
     enum asq__asked asked;
     /* The batch's entry, if in the stream, stands behind an entry whose id has this time. */
@@ -197,6 +203,11 @@ struct asq__engine {
      * many it is. */
     enum asq__alone *alone;
     uint32_t n_alone;
+    /* [partition]; creating: how many have creations under way; holding: one of them holds batches;
+     * released: these are to be looked at again. */
+    struct asq__creations *creations;
+    uint32_t creating;
+    bool holding, released;
     struct asq__list fetches;  /* queued reads of records */
     size_t fetching;           /* bytes of replies under way, estimated */
     size_t fetch_guess;        /* estimated size of a record that was not read yet */

@@ -236,7 +236,11 @@ static int prepare(asq *h, const struct asq__job *job, bool ret_wanted, int64_t 
         if (resolved)
             whole.args = resolved;
         r->timed = whole.timeout_ms || whole.delay_ms;
+        r->creates =
+            job->kind == ASQUEUE__JOB_KIND__CREATE || job->kind == ASQUEUE__JOB_KIND__GET_OR_CREATE;
         rc = encode(h, &whole, r);
+        if (rc == 0 && h->mode->await_agents)
+            rc = h->mode->await_agents(h, whole.args, r);
     }
     asq_value_free(resolved);
     if (rc < 0)

@@ -159,6 +159,10 @@ void asq__engine_renew(struct asq__engine *e)
     free(e->full);
     free(e->alone);
     free(e->rounds);
+    free(e->creations);
+    e->creations = NULL;
+    e->creating = 0;
+    e->holding = e->released = false;
     e->open = NULL;
     e->open_list = NULL;
     e->ended = e->taken_ms = e->left = NULL;
@@ -261,6 +265,7 @@ void asq__engine_free(struct asq__engine *e)
     free(e->full);
     free(e->alone);
     free(e->rounds);
+    free(e->creations);
     free(e);
 }
 

@@ -99,12 +99,25 @@ void asq__engine_heard(struct asq__engine *e, uint32_t partition, bool now);
 void asq__engine_push(struct asq__engine *e, const void *payload, size_t n);
 void asq__engine_set_loop(struct asq__engine *e, struct ev_loop *loop);
 
-/* Appends an encoded job to the open batch of the partition; ret_id gets the call's id. `timed`:
- * the job has a deadline or a delay, which counts from now. The batch becomes ready at 64 calls or
- * 64 KiB. ASQ_ENOMEM, ASQ_EBUSY (too much is under way). */
-int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,
-                    const struct asq__buf *job, bool timed, struct asq__call *call,
-                    struct asq__call_id *ret_id);
+/* A call of a program. */
+struct asq__new_call {
+    uint32_t partition;
+    const char *label;
+    const struct asq__buf *job; /* encoded */
+    bool timed;                 /* it has a deadline or a delay, which counts from now */
+    bool creates;               /* it makes an agent */
+    /* In a Cluster it leaves after the creations in these partitions that are under way. */
+    const uint32_t *awaited;
+    size_t n_awaited;
+};
+/* Appends a call to the open batch of its partition; ret_id gets its id. The batch becomes ready at
+ * 64 calls or 64 KiB. ASQ_ENOMEM, ASQ_EBUSY (too much is under way). */
+int asq__engine_add(struct asq__engine *e, const struct asq__new_call *new_call,
+                    struct asq__call *call, struct asq__call_id *ret_id);
+/* Return whether creations are under way to a Cluster: to any partition; to this one, so that its
+ * agents may not be there yet. */
+bool asq__engine_creates(const struct asq__engine *e);
+bool asq__engine_creates_in(const struct asq__engine *e, uint32_t partition);
 /* A whole batch made by a method, under its derived id; ready at once. Redis accepts it only while
  * the lease of the calling agent's partition has `token`, and at least `seq`; after a lost
  * connection, only while `entry` is in that partition's stream. Its record is not unlinked when the

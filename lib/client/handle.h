@@ -67,6 +67,9 @@ struct asq__mode {
     /* Waits until ready(arg) is true, processing what arrives. 0 or ASQ_ETIMEOUT; inside a method
      * also ASQ_ECANCELED and ASQ_EDEADLINE. Timeout 0: only processes pending events. */
     int (*wait)(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms);
+    /* Notes in r which agents among the arguments may not be there yet, where servers keep no order
+     * among each other: its call is to leave after their creations. NULL: calls keep their order. */
+    int (*await_agents)(asq *h, const asq_value *args, asq_result *r);
     /* Sends open batches. */
     int (*flush)(asq *h);
     /* Returns whether Redis has accepted all calls. */
@@ -191,13 +194,15 @@ struct asq_result {
     atomic_uint refs;
     atomic_bool completed;
     bool keep;
-    bool foreign;   /* made elsewhere, attached by its id */
-    bool queued;    /* in h->done */
-    bool unwatched; /* made without a result: the program does not see its outcome */
-    bool refused;   /* no room: the call was not accepted, and did nothing */
-    bool seen;      /* the program has asked for its outcome */
-    bool timed;     /* the call has a deadline or a delay */
-    bool at_once;   /* fn is the library's own, and runs inside of callbacks too */
+    bool foreign;    /* made elsewhere, attached by its id */
+    bool queued;     /* in h->done */
+    bool unwatched;  /* made without a result: the program does not see its outcome */
+    bool refused;    /* no room: the call was not accepted, and did nothing */
+    bool seen;       /* the program has asked for its outcome */
+    bool timed;      /* the call has a deadline or a delay */
+    bool at_once;    /* fn is the library's own, and runs inside of callbacks too */
+    bool creates;    /* the call makes an agent */
+    bool has_agents; /* a method's: its arguments have agents */
     asq *h;
     struct asq__call_id id;          /* known once submitted */
     char id_text[ASQ__CALL_ID_TEXT]; /* by asq__result_id_text */
@@ -205,8 +210,9 @@ struct asq_result {
     struct asq__list node;           /* in h->done */
     /* Set while being submitted. */
     uint32_t partition;
-    struct asq__buf job;         /* encoded; empty: handed to the engine */
-    char label[ASQ__CALL_LABEL]; /* "class/agent.method", cut, for redis-cli */
+    uint32_t *awaited, n_awaited; /* a program's: partitions of agents that may not be there yet */
+    struct asq__buf job;          /* encoded; empty: handed to the engine */
+    char label[ASQ__CALL_LABEL];  /* "class/agent.method", cut, for redis-cli */
     /* Set when completed. */
     struct asq__span *span;         /* what is recorded of the call until it is complete; or NULL */
     struct asq__own_series *series; /* counts the call until it is complete; or NULL */

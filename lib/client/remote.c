@@ -390,6 +390,42 @@ static int run_before_use(asq *h, struct remote *r)
     return rc;
 }
 
+/* For the visit of a call's arguments. */
+struct referring {
+    const asq *h;
+    const struct asq__engine *engine;
+    asq_result *r;
+    bool no_memory;
+};
+
+static bool note_agent(void *user, const char *id)
+{
+    struct referring *q = user;
+    asq_result *r = q->r;
+    uint32_t p;
+    if (!asq__pools_place(q->h->pools, id, &p) || !asq__engine_creates_in(q->engine, p))
+        return false;
+    for (uint32_t i = 0; i < r->n_awaited; i++)
+        if (r->awaited[i] == p)
+            return false;
+    uint32_t *longer = realloc(r->awaited, (r->n_awaited + 1) * sizeof *longer);
+    if (longer) {
+        r->awaited = longer;
+        r->awaited[r->n_awaited++] = p;
+    }
+    q->no_memory = !longer;
+    return q->no_memory;
+}
+
+static int remote_await_agents(asq *h, const asq_value *args, asq_result *r)
+{
+    const struct remote *remote = h->impl;
+    struct referring q = { .h = h, .engine = remote->engine, .r = r };
+    if (asq__engine_creates(remote->engine))
+        asq__value_has_agent(args, note_agent, &q);
+    return q.no_memory ? asq__fail_memory(h) : 0;
+}
+
 static int remote_submit(asq *h, asq_result **results, size_t n)
 {
     struct remote *r = h->impl;
@@ -398,12 +434,21 @@ static int remote_submit(asq *h, asq_result **results, size_t n)
     for (i = 0; i < n && rc == 0; i++) {
         asq_result *res = results[i];
         res->call.done = call_done;
-        rc = asq__engine_add(r->engine, res->partition, res->label, &res->job, res->timed,
-                             &res->call, &res->id);
+        const struct asq__new_call new_call = { .partition = res->partition,
+                                                .label = res->label,
+                                                .job = &res->job,
+                                                .timed = res->timed,
+                                                .creates = res->creates,
+                                                .awaited = res->awaited,
+                                                .n_awaited = res->n_awaited };
+        rc = asq__engine_add(r->engine, &new_call, &res->call, &res->id);
         if (rc < 0)
             break;
         asq__result_ref(res);
         asq__buf_release(&res->job);
+        free(res->awaited);
+        res->awaited = NULL;
+        res->n_awaited = 0;
         if (++r->since_pump >= PUMP_EVERY && !r->attached && !r->h->in_callbacks)
             pump(r, 0);
     }
@@ -601,6 +646,7 @@ static int remote_close(asq *h)
 const struct asq__mode asq__remote_mode = {
     .name = "remote",
     .submit = remote_submit,
+    .await_agents = remote_await_agents,
     .wait = remote_wait,
     .flush = remote_flush,
     .accepted = remote_accepted,

@@ -74,6 +74,7 @@ void asq__result_unref(asq_result *r)
         free(r->error);
     }
     asq__buf_release(&r->job);
+    free(r->awaited);
     if (r->span) /* of a call that was not made */
         asq__span_free(r->span);
     if (r->series)

@@ -145,6 +145,7 @@ static void send_first_soon(struct asq__engine *e, uint32_t partition)
 static void accept_batch(struct asq__batch *b)
 {
     asq__batch_enter(b, ASQ__BATCH_ACCEPTED);
+    asq__batch_is_there(b->engine, b);
     asq__batch_notify(b, ASQ__ACCEPTED);
 }
 
@@ -152,9 +153,12 @@ static void accept_batch(struct asq__batch *b)
 static void on_replicas(bool on_replicas, void *user)
 {
     struct asq__batch *b = user;
-    if (on_replicas && b->engine && b->state == ASQ__BATCH_SENT)
+    struct asq__engine *e = b->engine;
+    if (on_replicas && e && b->state == ASQ__BATCH_SENT)
         accept_batch(b);
     asq__batch_answered(b);
+    if (e && e->released)
+        asq__engine_send_ready(e);
 }
 
 void asq__batch_accept(struct asq__engine *e, struct asq__batch *b, bool wrote)
@@ -241,10 +245,10 @@ static void on_added(struct asq__conn *c, const redisReply *reply, void *user)
         }
     }
     asq__batch_answered(b);
-    if (was_alone && !e->stalled) {
+    if (was_alone && !e->stalled)
         asq__engine_resend_refused(e);
+    if (e && ((was_alone && !e->stalled) || e->released))
         asq__engine_send_ready(e);
-    }
 }
 
 /* ---- sending ---- */
@@ -379,7 +383,8 @@ bool asq__engine_blocks(const struct asq__engine *e, uint32_t partition)
 {
     return e->rounds[partition] || (e->moves && e->moving[partition]) ||
            (e->n_alone && e->alone[partition] == ASQ__ALONE_SENT) ||
-           (e->n_full && e->full[partition]) || !asq__redis_serves(e->redis, partition);
+           (e->n_full && e->full[partition]) || (e->holding && e->creations[partition].holds) ||
+           !asq__redis_serves(e->redis, partition);
 }
 
 /* Returns whether a server takes more bytes now. One of several that does not has its partitions
@@ -433,11 +438,12 @@ void asq__engine_send_ready(struct asq__engine *e)
         return;
     if (e->n_full)
         resume_full(e);
+    asq__creations_resume(e);
     struct asq__list waiting;
     asq__list_init(&waiting);
     while (!asq__list_empty(&e->ready)) {
         struct asq__batch *b = ASQ__CONTAINER(e->ready.next, struct asq__batch, order);
-        if (asq__engine_blocks(e, b->partition)) {
+        if (asq__engine_blocks(e, b->partition) || asq__batch_is_held(e, b)) {
             asq__list_del(&b->order);
             asq__list_add(&e->blocked, &b->order);
             continue;
@@ -519,7 +525,8 @@ int asq__engine_open_tables(struct asq__engine *e)
         !grow(&e->moving, sizeof *e->moving, before, n) ||
         !grow(&e->rounds, sizeof *e->rounds, before, n) ||
         !grow(&e->alone, sizeof *e->alone, before, n) ||
-        !grow(&e->full, sizeof *e->full, before, n) || asq__hearing_grow(e, n) < 0)
+        !grow(&e->full, sizeof *e->full, before, n) ||
+        !grow(&e->creations, sizeof *e->creations, before, n) || asq__hearing_grow(e, n) < 0)
         return ASQ_ENOMEM; /* some are longer than needed, until the next attempt */
     e->partitions = n;
     return 0;
@@ -568,62 +575,92 @@ bool asq__batch_stamp(struct asq__engine *e, struct asq__batch *b)
     return rc == 0;
 }
 
-int asq__engine_add(struct asq__engine *e, uint32_t partition, const char *label,
-                    const struct asq__buf *job, bool timed, struct asq__call *call,
-                    struct asq__call_id *ret_id)
+/* Returns the open batch of a call's partition, to which the call may be added: a new one, where
+ * there is none. NULL: no memory. */
+static struct asq__batch *open_batch(struct asq__engine *e, const struct asq__new_call *new_call)
 {
-    int rc = asq__engine_open_tables(e);
-    if (rc < 0)
-        return rc;
-    asq__assert(partition < e->partitions && !e->closing);
-    if (e->backlog > MAX_BACKLOG)
-        return ASQ_EBUSY;
+    uint32_t partition = new_call->partition;
     struct asq__batch *b = e->open[partition];
-    if (b && (b->n >= BATCH_CALLS || b->bytes.len + job->len > BATCH_BYTES)) {
+    if (b && (b->n >= BATCH_CALLS || b->bytes.len + new_call->job->len > BATCH_BYTES)) {
         close_open(e, partition);
         asq__engine_send_ready(e);
         b = NULL;
     }
-    if (b && timed && b->n && asq__now_ms_coarse() != b->made_ms) {
+    if (b && new_call->timed && b->n && asq__now_ms_coarse() != b->made_ms) {
         /* A batch has one creation time, and a timed call's time counts from now. */
         close_open(e, partition);
         b = NULL;
     }
-    if (!b) {
-        uint8_t id[ASQ__BATCH_ID];
-        uint64_t number = next_id(e, id);
-        rc = asq__batch_new(e, partition, id, label, &b);
-        if (rc < 0)
-            return rc;
-        asq__batch_enter(b, ASQ__BATCH_OPEN);
-        b->number = number;
-        e->open[partition] = b;
-        e->open_list[e->opened++] = partition;
+    if (b)
+        return b;
+    uint8_t id[ASQ__BATCH_ID];
+    uint64_t number = next_id(e, id);
+    if (asq__batch_new(e, partition, id, new_call->label, &b) < 0)
+        return NULL;
+    asq__batch_enter(b, ASQ__BATCH_OPEN);
+    b->number = number;
+    e->open[partition] = b;
+    e->open_list[e->opened++] = partition;
+    return b;
+}
+
+/* Puts the job of the batch's newest call into it. */
+static int put_job(struct asq__engine *e, struct asq__batch *b, const struct asq__buf *job)
+{
+    size_t before = b->bytes.len;
+    if (b->n == 1) { /* the id comes first, where taken.lua looks for it */
+        asq__buf_reserve(&b->bytes, ASQ__BATCH_ROOM + job->len);
+        asq__batch_head(b->id, e->config.client, b->number, &b->bytes);
+        b->made_ms = asq__now_ms_coarse();
+        encode_times(e, b, b->made_ms);
     }
-    rc = asq__batch_add_call(b, call);
-    if (rc == 0) {
-        size_t before = b->bytes.len;
-        if (b->n == 1) { /* the id comes first, where taken.lua looks for it */
-            asq__buf_reserve(&b->bytes, ASQ__BATCH_ROOM + job->len);
-            asq__batch_head(b->id, e->config.client, b->number, &b->bytes);
-            b->made_ms = asq__now_ms_coarse();
-            encode_times(e, b, b->made_ms);
-        }
-        asq__buf_put(&b->bytes, job->data, job->len);
-        rc = b->bytes.error;
-        if (rc < 0) {
-            b->n--;
-            b->unfinished--;
-            call->batch = NULL;
-            b->bytes.len = before;
-            b->bytes.error = 0;
-        }
-        e->backlog += b->bytes.len - before;
+    asq__buf_put(&b->bytes, job->data, job->len);
+    int rc = b->bytes.error;
+    if (rc < 0) {
+        b->bytes.len = before;
+        b->bytes.error = 0;
+    }
+    e->backlog += b->bytes.len - before;
+    return rc;
+}
+
+/* Completes the open batches that a call is to await, so that they await nothing more. */
+static void close_awaited(struct asq__engine *e, const struct asq__new_call *new_call)
+{
+    for (size_t i = 0; i < new_call->n_awaited; i++) {
+        uint32_t p = new_call->awaited[i];
+        if (p != new_call->partition && p < e->partitions && e->open[p] && e->open[p]->creates)
+            close_open(e, p);
+    }
+}
+
+int asq__engine_add(struct asq__engine *e, const struct asq__new_call *new_call,
+                    struct asq__call *call, struct asq__call_id *ret_id)
+{
+    int rc = asq__engine_open_tables(e);
+    if (rc < 0)
+        return rc;
+    asq__assert(new_call->partition < e->partitions && !e->closing);
+    if (e->backlog > MAX_BACKLOG)
+        return ASQ_EBUSY;
+    close_awaited(e, new_call);
+    struct asq__batch *b = open_batch(e, new_call);
+    if (!b)
+        return ASQ_ENOMEM;
+    rc = asq__batch_await(e, b, new_call->awaited, new_call->n_awaited);
+    if (rc == 0)
+        rc = asq__batch_add_call(b, call);
+    if (rc == 0 && (rc = put_job(e, b, new_call->job)) < 0) {
+        b->n--;
+        b->unfinished--;
+        call->batch = NULL;
     }
     if (rc < 0)
         return rc; /* an empty open batch remains for the next call */
+    if (new_call->creates)
+        asq__batch_creates(e, b);
     memcpy(ret_id->batch, b->id, ASQ__BATCH_ID);
-    ret_id->partition = partition;
+    ret_id->partition = new_call->partition;
     ret_id->index = call->index;
     return 0;
 }

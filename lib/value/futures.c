@@ -1,5 +1,6 @@
 /*
- * futures.c: visits the futures in a tree of arguments, and replaces them by values.
+ * futures.c: visits the futures in a tree of arguments, and replaces them by values; visits the
+ * agents in it.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -52,6 +53,21 @@ int asq__value_every_future(const asq_value *root, asq__future_fn fn, void *user
 {
     struct asq__future_place place = { .future = root };
     return root ? visit_item(&place, 0, true, fn, user) : 0;
+}
+
+bool asq__value_has_agent(const asq_value *v, bool (*is_meant)(void *user, const char *id),
+                          void *user)
+{
+    if (!v || v->type < ASQ_LIST)
+        return false;
+    if (v->type == ASQ_AGENT)
+        return is_meant(user, v->agent.id);
+    bool found = false;
+    for (size_t i = 0; v->type == ASQ_LIST && i < v->list.n && !found; i++)
+        found = asq__value_has_agent(v->list.items[i], is_meant, user);
+    for (uint32_t i = 0; v->type == ASQ_MAP && i < v->map.n && !found; i++)
+        found = asq__value_has_agent(v->map.pairs[i].value, is_meant, user);
+    return found;
 }
 
 int asq__future_replace(asq_value **root, const struct asq__future_place *place, asq_value *value)

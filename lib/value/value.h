@@ -156,6 +156,10 @@ typedef int (*asq__future_fn)(void *user, const struct asq__future_place *place)
 int asq__value_each_future(const asq_value *root, asq__future_fn fn, void *user);
 /* Visits unawaited futures, too. */
 int asq__value_every_future(const asq_value *root, asq__future_fn fn, void *user);
+/* Visits the agents in a tree until is_meant returns true. Returns whether it has. root may be
+ * NULL. */
+bool asq__value_has_agent(const asq_value *root, bool (*is_meant)(void *user, const char *id),
+                          void *user);
 /* Replaces a future by value (taken). *root changes if the future is the root. */
 int asq__future_replace(asq_value **root, const struct asq__future_place *place, asq_value *value);
 

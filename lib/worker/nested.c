@@ -363,6 +363,7 @@ static const struct asq__mode nested_mode = {
     .name = "method",
     .repeats = true,
     .submit = asq__nested_submit,
+    .await_agents = asq__nested_await_agents,
     .wait = nested_wait,
     .flush = nested_flush,
     .accepted = nested_accepted,

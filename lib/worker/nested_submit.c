@@ -21,6 +21,7 @@
 #include "client/engine.h"
 #include "client/handle.h"
 #include "client/step_log.h"
+#include "redis/redis.h"
 #include "value/assert.h"
 #include "value/buf.h"
 #include "value/clock.h"
@@ -52,7 +53,9 @@ struct request {
     uint32_t partition;
     uint8_t id[ASQ__BATCH_ID];
     int64_t made_ms;
-    bool resent; /* an earlier run of the outer call may have sent it */
+    bool resent;     /* an earlier run of the outer call may have sent it */
+    bool creates;    /* it makes agents */
+    bool has_agents; /* agents are among its arguments */
     struct asq__buf jobs;
     char label[ASQ__CALL_LABEL];
     size_t n;
@@ -159,6 +162,31 @@ static void on_verdict(void *user, enum asq__batch_verdict verdict)
     decided(run);
 }
 
+static void resume_on_loop(struct asq__handover *h)
+{
+    struct asq__nested *n = ASQ__CONTAINER(h, struct asq__nested, created);
+    n->created_given = false;
+    if (n->deferred)
+        asq__nested_resume(n->run->actor->part);
+    asq__handle_unref(&n->handle);
+}
+
+/* Lets requests go that have waited for creations. Not at once, because the engine may be in the
+ * middle of other work. */
+static void on_created(void *user, enum asq__batch_verdict verdict)
+{
+    struct asq__run *run = user;
+    struct asq__nested *n = run->ctx.h->impl;
+    asq__assert(n->creating > 0);
+    if (--n->creating == 0 && n->deferred && !n->created_given) {
+        n->created_given = true;
+        n->created.handle = resume_on_loop;
+        asq__handle_ref(&n->handle);
+        asq__process_hand_over(run->w, &n->created);
+    }
+    on_verdict(user, verdict);
+}
+
 /* Sends a batch, on the loop. */
 static void send_on_loop(struct request *q)
 {
@@ -188,12 +216,15 @@ static void send_on_loop(struct request *q)
                                            .epoch = run->actor->part->epoch,
                                            .seq = run->actor->part->acked,
                                            .entry = entry,
-                                           .notify = on_verdict,
+                                           .notify = q->creates ? on_created : on_verdict,
                                            .user = run };
         run->undecided++;
+        n->creating += q->creates;
         rc = asq__engine_batch(engine, &batch);
-        if (rc < 0 && rc != ASQ_EEXIST)
+        if (rc < 0 && rc != ASQ_EEXIST) {
             run->undecided--;
+            n->creating -= q->creates;
+        }
     }
     if (rc == 0) {
         for (size_t i = 0; i < q->n; i++)
@@ -230,6 +261,29 @@ static bool may_go(const struct asq__run *run)
            run->recorded_seq <= p->acked;
 }
 
+/* Returns whether a request may leave, if those before it have left. Nodes of a Cluster keep no
+ * order among each other, so that a call may not leave with an agent whose creation may come
+ * later. */
+static bool may_leave(const struct request *q)
+{
+    const struct asq__nested *n = q->nested;
+    return may_go(n->run) && !(q->has_agents && n->creating && asq__redis_is_spread(n->w->redis));
+}
+
+static void defer(struct request *q)
+{
+    q->nested->run->undecided++;
+    q->nested->deferred++;
+    asq__list_add(&q->nested->run->actor->part->deferred, &q->deferred);
+}
+
+/* Takes the request out of the list; its run does not wait for it any more. */
+static void end_deferral(struct request *q)
+{
+    asq__list_del(&q->deferred);
+    q->nested->deferred--;
+}
+
 static void submit_on_loop(struct asq__handover *h)
 {
     struct request *q = ASQ__CONTAINER(h, struct request, handover);
@@ -241,12 +295,10 @@ static void submit_on_loop(struct asq__handover *h)
         request_free(q);
         return;
     }
-    if (may_go(run)) {
+    if (!q->nested->deferred && may_leave(q))
         send_on_loop(q);
-    } else {
-        run->undecided++;
-        asq__list_add(&run->actor->part->deferred, &q->deferred);
-    }
+    else
+        defer(q);
 }
 
 void asq__nested_resume(struct asq__partition *p)
@@ -254,12 +306,15 @@ void asq__nested_resume(struct asq__partition *p)
     ASQ__LIST_EACH (it, &p->deferred) {
         struct request *q = ASQ__CONTAINER(it, struct request, deferred);
         struct asq__run *run = q->nested->run;
-        if (!may_go(run))
+        q->nested->passed_over |= !may_leave(q);
+        if (q->nested->passed_over)
             continue;
-        asq__list_del(&q->deferred);
+        end_deferral(q);
         send_on_loop(q);
         decided(run);
     }
+    ASQ__LIST_EACH (it, &p->deferred)
+        ASQ__CONTAINER(it, struct request, deferred)->nested->passed_over = false;
 }
 
 void asq__nested_drop_deferred(struct asq__partition *p)
@@ -267,7 +322,7 @@ void asq__nested_drop_deferred(struct asq__partition *p)
     ASQ__LIST_EACH (it, &p->deferred) {
         struct request *q = ASQ__CONTAINER(it, struct request, deferred);
         struct asq__run *run = q->nested->run;
-        asq__list_del(&q->deferred);
+        end_deferral(q);
         fail_request(q, ASQ_ECANCELED,
                      "this worker has lost the agent's partition; the call runs elsewhere");
         request_free(q);
@@ -319,6 +374,8 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
         if (q->n == 0)
             memcpy(q->label, r->label, sizeof q->label);
         asq__buf_put(&q->jobs, r->job.data, r->job.len);
+        q->creates |= r->creates;
+        q->has_agents |= r->has_agents;
         asq__result_ref(r);
         r->call.done = asq__nested_call_done;
         r->id.partition = partition;
@@ -340,6 +397,20 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
         asq__buf_release(&q->results[i]->job);
     }
     asq__process_hand_over(nested->w, &q->handover);
+    return 0;
+}
+
+static bool is_any(void *user, const char *id)
+{
+    (void) user;
+    (void) id;
+    return true;
+}
+
+int asq__nested_await_agents(asq *h, const asq_value *args, asq_result *r)
+{
+    (void) h;
+    r->has_agents = asq__value_has_agent(args, is_any, NULL);
     return 0;
 }
 

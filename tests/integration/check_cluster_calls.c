@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "asqueue.h"
 #include "classes.h"
@@ -199,6 +200,82 @@ START_TEST(a_slot_that_moves_for_long_holds_up_its_own_partitions_alone)
 }
 END_TEST
 
+/* Agents of a node that answers, and the name of one of a node that does not, for now. */
+struct silence {
+    int node, home; /* home: that of the relay */
+    asq_agent *relay, *echo;
+    char late[32];
+};
+
+static struct silence begin_silence(void)
+{
+    int home = home_node();
+    struct silence s = { .node = (home + 1) % MASTERS,
+                         .home = home,
+                         .relay = agent_on(home, "Relay", "relay"),
+                         .echo = agent_on((home + 2) % MASTERS, "Echo", "echo") };
+    for (int i = 0;
+         !*s.late || node_of(asq__partition_of(s.late, strlen(s.late), PARTITIONS)) != s.node; i++)
+        snprintf(s.late, sizeof s.late, "late-%d", i);
+    return s;
+}
+
+/* Calls of other nodes have come to their end, and the relay still has none. */
+static void check_silence(const struct silence *s)
+{
+    sup_redis *node = sup_cluster_node(nodes, s->home);
+    for (int i = 0; i < 20; i++)
+        ck_assert_msg(asq_call_wait(s->echo, "sum", NULL, "[i, i]", i, 1) == 0, "%s",
+                      asq_errmsg(h));
+    ck_assert_int_eq(
+        sup_redis_int(node, "XLEN asq:{default.%d}:jobs", (int) partition_of(s->relay)), 0);
+}
+
+static void end_silence(struct silence *s, asq_result *r)
+{
+    int64_t n = 0;
+    sup_proc_signal(sup_redis_proc(sup_cluster_node(nodes, s->node)), SIGCONT);
+    ck_assert_msg(asq_result_int(r, &n) == 0, "%s", asq_errmsg(h));
+    ck_assert_int_eq(n, 42);
+    asq_result_free(r);
+    asq_agent_free(s->relay);
+    asq_agent_free(s->echo);
+}
+
+START_TEST(a_call_with_an_agent_comes_after_its_creation)
+{
+    struct silence s = begin_silence();
+    asq_agent *late;
+    asq_result *r, *behind;
+    sup_proc_signal(sup_redis_proc(sup_cluster_node(nodes, s.node)), SIGSTOP);
+    ck_assert_int_eq(asq_create(h, "Counter", s.late, &late, "{s:i}", "value", 40), 0);
+    ck_assert_int_eq(asq_call(s.relay, "call", &r, "[a, s, [i]]", late, "add", 2), 0);
+    ck_assert_int_eq(asq_call(s.relay, "me", &behind, NULL), 0);
+    check_silence(&s);
+    ck_assert_int_eq(asq_result_wait(behind, 0), ASQ_ETIMEOUT);
+    end_silence(&s, r);
+    ck_assert_int_eq(asq_result_wait(behind, sup_limit_ms()), 0);
+    asq_result_free(behind);
+    asq_agent_free(late);
+}
+END_TEST
+
+START_TEST(so_does_the_call_of_a_method)
+{
+    struct silence s = begin_silence();
+    asq_agent *boss = agent_on((s.node + 1) % MASTERS, "Relay", "boss");
+    char *begun = sup_path("begun");
+    asq_result *r;
+    sup_proc_signal(sup_redis_proc(sup_cluster_node(nodes, s.node)), SIGSTOP);
+    ck_assert_int_eq(asq_call(boss, "hire", &r, "[s, a, s]", s.late, s.relay, begun), 0);
+    sup_wait_until((asq_poll(h, 0), access(begun, F_OK) == 0));
+    check_silence(&s);
+    end_silence(&s, r);
+    asq_agent_free(boss);
+    free(begun);
+}
+END_TEST
+
 START_TEST(slots_that_move_under_load_lose_and_double_nothing)
 {
     enum { ROUNDS = 6, MOVED = 4 };
@@ -302,6 +379,8 @@ static Suite *suite(void)
     tcase_add_test(t, calls_run_on_all_nodes);
     tcase_add_test(t, agents_call_each_other_across_nodes);
     tcase_add_test(t, delayed_calls_run);
+    tcase_add_test(t, a_call_with_an_agent_comes_after_its_creation);
+    tcase_add_test(t, so_does_the_call_of_a_method);
     tcase_add_test(t, agents_end_with_their_handle);
     tcase_add_test(t, operators_reach_all_nodes);
     suite_add_tcase(s, t);

@@ -787,6 +787,35 @@ static int relay_spawn(asq_ctx *ctx, void *self, const asq_value *args, asq_valu
     return 0;
 }
 
+/* hire(id, relay, file): makes a Counter, has the relay add to it, and makes the file meanwhile.
+ * Returns the sum. */
+static int relay_hire(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq *h = asq_ctx_handle(ctx);
+    const asq_value *target;
+    const char *id, *file;
+    asq_agent *relay, *made;
+    asq_result *r;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[s, O, s]", &id, &target, &file)) < 0)
+        return rc;
+    if ((rc = asq_attach_value(h, target, &relay)) < 0)
+        return asq_fail(ctx, rc, "attach: %s", asq_errmsg(h));
+    if ((rc = asq_create(h, "Counter", id, &made, "{s:i}", "value", 40)) == 0) {
+        rc = asq_call(relay, "call", &r, "[a, s, [i]]", made, "add", 2);
+        asq_agent_free(made);
+    }
+    asq_agent_free(relay);
+    if (rc < 0)
+        return asq_fail(ctx, rc, "%s", asq_errmsg(h));
+    if ((rc = wait_for_file(ctx, file, file)) == 0 && (rc = asq_result_take(r, ret)) < 0)
+        rc = asq_fail(ctx, rc, "%s", asq_result_error(r)->message);
+    asq_result_free(r);
+    return rc;
+}
+
 static int relay_me(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_agent *me;
@@ -1030,6 +1059,7 @@ static const asq_method relay_methods[] = {
     { "inner", relay_inner, NULL, 0, NULL },
     { "fan", relay_fan, "agents, method, args", 0, NULL },
     { "spawn", relay_spawn, "value", 0, NULL },
+    { "hire", relay_hire, "id, relay, file", 0, NULL },
     { "me", relay_me, NULL, 0, NULL },
     { "each", relay_each, NULL, 0, NULL },
     { "each_then", relay_each_then, NULL, 0, NULL },
