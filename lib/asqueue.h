@@ -257,10 +257,13 @@ ASQ_API asq_value *asq_map_find(asq_value *map, const char *key); /* the same, t
 ASQ_API const asq_value *asq_map_at(const asq_value *map, size_t i, const char **ret_key);
 ASQ_API int asq_map_set(asq_value *map, const char *key, asq_value *item);
 ASQ_API int asq_map_remove(asq_value *map, const char *key);
-/* Get and set an int in a map, as a shorthand for state. asq_map_int returns 0 if the key is
- * missing or its value is not an int. asq_map_set_int replaces a value of any type; errors as of
- * asq_map_set. */
+/* Get what a map has at a key, and set an int, as a shorthand for state and for what functions tell
+ * of a deployment. Where the key is missing, or its value is of another type: 0, "" (which is not
+ * the map's) and false. The text belongs to the map, and ends with '\0'. asq_map_set_int replaces a
+ * value of any type; errors as of asq_map_set. */
 ASQ_API int64_t asq_map_int(const asq_value *map, const char *key);
+ASQ_API const char *asq_map_string(const asq_value *map, const char *key);
+ASQ_API bool asq_map_bool(const asq_value *map, const char *key);
 ASQ_API int asq_map_set_int(asq_value *map, const char *key, int64_t i);
 
 /*

@@ -49,7 +49,7 @@ int as_ctl_create(void *program, int argc, char **argv)
 static int print_agent(const asq_value *agent, void *user)
 {
     struct as_list *list = user;
-    const char *id = "", *class_name = "", *handle;
+    const char *handle;
     int rc = as_list_row(list, agent);
     if (rc != 0 || list->who->json)
         return rc;
@@ -58,10 +58,8 @@ static int print_agent(const asq_value *agent, void *user)
         as_list_cell("CLASS", CLASS_WIDTH);
         puts("PARTITION  EXPIRES");
     }
-    asq_value_get_string(asq_map_get(agent, "id"), &id, NULL);
-    asq_value_get_string(asq_map_get(agent, "class"), &class_name, NULL);
-    as_list_cell(id, AGENT_WIDTH);
-    as_list_cell(class_name, CLASS_WIDTH);
+    as_list_cell(asq_map_string(agent, "id"), AGENT_WIDTH);
+    as_list_cell(asq_map_string(agent, "class"), CLASS_WIDTH);
     printf("%9lld", (long long) asq_map_int(agent, "partition"));
     int64_t expires_ms = asq_map_int(agent, "expires_ms");
     char *when = expires_ms ? as_ctl_time_text(expires_ms) : NULL;

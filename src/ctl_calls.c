@@ -19,13 +19,6 @@ struct output {
     asq_value *stats; /* of asq_stats; NULL: not known */
 };
 
-static const char *text_of(const asq_value *call, const char *key)
-{
-    const char *text = "";
-    asq_value_get_string(asq_map_get(call, key), &text, NULL);
-    return text;
-}
-
 /* Returns how long calls of the method run at the median; below 0: it is not known. */
 static double usual_ms(const asq_value *stats, const asq_value *call)
 {
@@ -33,8 +26,8 @@ static double usual_ms(const asq_value *stats, const asq_value *call)
     double ms = -1;
     for (size_t i = 0; i < asq_list_size(methods); i++) {
         const asq_value *m = asq_list_get(methods, i);
-        if (strcmp(text_of(m, "class"), text_of(call, "class")) == 0 &&
-            strcmp(text_of(m, "method"), text_of(call, "method")) == 0)
+        if (strcmp(asq_map_string(m, "class"), asq_map_string(call, "class")) == 0 &&
+            strcmp(asq_map_string(m, "method"), asq_map_string(call, "method")) == 0)
             asq_value_get_double(asq_map_get(asq_map_get(m, "run"), "p50_ms"), &ms);
     }
     return ms;
@@ -59,7 +52,7 @@ static void print_run(const asq_value *stats, const asq_value *call)
 static void print_why(const asq_value *stats, const asq_value *call)
 {
     const asq_value *due = asq_map_get(call, "due_ms");
-    const char *why = text_of(call, "why"), *state = text_of(call, "state");
+    const char *why = asq_map_string(call, "why"), *state = asq_map_string(call, "state");
     long long runs = (long long) asq_map_int(call, "failed_runs");
     char when[32];
     if (runs)
@@ -75,7 +68,7 @@ static void print_why(const asq_value *stats, const asq_value *call)
     if (strcmp(state, "running") == 0)
         print_run(stats, call);
     else if (asq_map_get(call, "behind"))
-        printf("behind %s of its agent", text_of(call, "behind"));
+        printf("behind %s of its agent", asq_map_string(call, "behind"));
     else
         as_print_text(stdout, why, false);
     putchar('\n');
@@ -84,7 +77,7 @@ static void print_why(const asq_value *stats, const asq_value *call)
 static void print_row(const asq_value *stats, const asq_value *call, bool first)
 {
     char age[32], name[2 * ASQ_MAX_ID + 4];
-    const char *class_name = text_of(call, "class");
+    const char *class_name = asq_map_string(call, "class");
     if (first) {
         as_list_cell("STATE", STATE_WIDTH);
         as_list_cell("AGE", AGE_WIDTH);
@@ -95,20 +88,19 @@ static void print_row(const asq_value *stats, const asq_value *call, bool first)
     }
     as_duration(asq_map_int(call, "age_ms"), age);
     snprintf(name, sizeof name, "%s%s%s", class_name, *class_name ? "." : "",
-             text_of(call, "method"));
-    as_list_cell(text_of(call, "state"), STATE_WIDTH);
+             asq_map_string(call, "method"));
+    as_list_cell(asq_map_string(call, "state"), STATE_WIDTH);
     as_list_cell(age, AGE_WIDTH);
     as_list_cell(name, NAME_WIDTH);
-    as_list_cell(text_of(call, "agent"), AGENT_WIDTH);
-    as_list_cell(text_of(call, "id"), CALL_WIDTH);
+    as_list_cell(asq_map_string(call, "agent"), AGENT_WIDTH);
+    as_list_cell(asq_map_string(call, "id"), CALL_WIDTH);
     print_why(stats, call);
 }
 
 static int print_call(const asq_value *call, void *user)
 {
     struct output *out = user;
-    bool may_run = false;
-    asq_value_get_bool(asq_map_get(call, "may_run"), &may_run);
+    bool may_run = asq_map_bool(call, "may_run");
     out->doubtful |= may_run;
     int rc = as_list_row(&out->list, call);
     if (rc == 0 && !out->list.who->json)

@@ -43,10 +43,9 @@ static void print_letters(asq *h)
 static void print_members(asq *h, const char *agent_id, const char *kind)
 {
     asq_value *record = NULL, *classes = NULL;
-    const char *class_name = "";
     if (asq_show(h, agent_id, &record) == 0 && asq_classes(h, &classes) == 0) {
-        asq_value_get_string(asq_map_get(record, "class"), &class_name, NULL);
-        const asq_value *members = asq_map_get(asq_map_get(classes, class_name), kind);
+        const asq_value *members =
+            asq_map_get(asq_map_get(classes, asq_map_string(record, "class")), kind);
         const char *name;
         for (size_t i = 0; i < asq_list_size(members); i++)
             if (asq_value_get_string(asq_map_get(asq_list_get(members, i), "name"), &name, NULL) ==

@@ -178,9 +178,8 @@ static int handle_all(struct as_ctl *ctl, bool retry)
     if (asq_list_size(letters) == 0)
         as_note(&ctl->base.who, "no dead letters in namespace '%s'", asq_namespace(ctl->h));
     for (size_t i = 0; i < asq_list_size(letters); i++) {
-        const char *id = "";
+        const char *id = asq_map_string(asq_list_get(letters, i), "id");
         asq_value *done = NULL;
-        asq_value_get_string(asq_map_get(asq_list_get(letters, i), "id"), &id, NULL);
         as_ctl_limit_timeout(ctl);
         int rc = retry_or_drop_one(ctl, retry, id, &done);
         if (rc == ASQ_ENOENT)

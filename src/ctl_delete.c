@@ -173,8 +173,7 @@ static void free_ids(struct round *round)
 static int collect(const asq_value *agent, void *user)
 {
     struct round *round = user;
-    const char *id = "";
-    asq_value_get_string(asq_map_get(agent, "id"), &id, NULL);
+    const char *id = asq_map_string(agent, "id");
     if (!(round->ids[round->n] = strdup(id)))
         return ASQ_ENOMEM;
     return ++round->n == ROUND;

@@ -244,8 +244,7 @@ int as_ctl_pools(void *program, int argc, char **argv)
     status =
         ctl->base.who.json ? as_print_json(&ctl->base.who, list, false) : show_pools(ctl, list);
     for (size_t i = 1; i < asq_list_size(list); i++) {
-        const char *pool = "";
-        asq_value_get_string(asq_map_get(asq_list_get(list, i), "pool"), &pool, NULL);
+        const char *pool = asq_map_string(asq_list_get(list, i), "pool");
         if (!asq_map_int(asq_list_get(list, i), "workers"))
             as_note(&ctl->base.who,
                     "no live worker serves pool %s: its calls wait for one (as-worker --pool %s)",

@@ -93,13 +93,6 @@ int as_ctl_option_since(const struct as_option *o, void *settings, const char *t
 
 /* ---- failures ------------------------------------------------------------------------------- */
 
-static const char *text_of(const asq_value *failure, const char *key)
-{
-    const char *text = "";
-    asq_value_get_string(asq_map_get(failure, key), &text, NULL);
-    return text;
-}
-
 /* Returns a field as a word; "-" if it is missing or empty. */
 static char *word_of(const asq_value *failure, const char *key)
 {
@@ -114,7 +107,8 @@ static char *word_of(const asq_value *failure, const char *key)
 /* Returns what was called, as CLASS.METHOD. NULL: no memory. */
 static char *called(const asq_value *failure)
 {
-    const char *class_name = text_of(failure, "class"), *method = text_of(failure, "method");
+    const char *class_name = asq_map_string(failure, "class"),
+               *method = asq_map_string(failure, "method");
     char *text;
     return asprintf(&text, "%s%s%s", *class_name ? class_name : "-", *method ? "." : "", method) < 0
                ? NULL
@@ -124,7 +118,8 @@ static char *called(const asq_value *failure)
 /* Returns the message, and behind it the arguments if they were kept. NULL: no memory. */
 static char *explanation(const asq_value *failure)
 {
-    const char *message = text_of(failure, "message"), *args = text_of(failure, "args");
+    const char *message = asq_map_string(failure, "message"),
+               *args = asq_map_string(failure, "args");
     char *text;
     return asprintf(&text, "%s%s%s", *message ? message : "-", *args ? "; arguments " : "", args) <
                    0
@@ -142,8 +137,7 @@ static int print_failures(struct as_ctl *ctl, const asq_value *list)
     struct as_table *t = as_table_new(columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < asq_list_size(list); i++) {
         const asq_value *failure = asq_list_get(list, i);
-        bool again = false;
-        asq_value_get_bool(asq_map_get(failure, "again"), &again);
+        bool again = asq_map_bool(failure, "again");
         as_table_add(t, as_ctl_time_text(asq_map_int(failure, "time_ms")));
         as_table_add(t, called(failure));
         as_table_add(t, word_of(failure, "agent"));

@@ -33,8 +33,7 @@ static char *number(const asq_value *side, const char *key)
 
 static char *checksum(const asq_value *side)
 {
-    const char *sum = "";
-    asq_value_get_string(asq_map_get(side, "checksum"), &sum, NULL);
+    const char *sum = asq_map_string(side, "checksum");
     return strndup(*sum ? sum : "-", 16); /* people compare the verdict; --json has all of it */
 }
 
@@ -47,8 +46,7 @@ static int print_kinds(const struct as_reporter *who, const asq_value *kinds, bo
     struct as_table *t = as_table_new(columns, both ? 6 : 5);
     for (size_t i = 0; i < asq_list_size(kinds); i++) {
         const asq_value *row = asq_list_get(kinds, i), *source = asq_map_get(row, "source");
-        bool equal = false;
-        asq_value_get_bool(asq_map_get(row, "equal"), &equal);
+        bool equal = asq_map_bool(row, "equal");
         as_table_add(t, as_word(asq_map_get(row, "kind")));
         as_table_add(t, number(source, "keys"));
         as_table_add(t, number(source, "items"));
@@ -62,12 +60,9 @@ static int print_kinds(const struct as_reporter *who, const asq_value *kinds, bo
 
 static void print_verdict(const asq_value *report)
 {
-    const char *outcome = "", *to = "", *ns = "";
-    bool equal = false;
-    asq_value_get_string(asq_map_get(report, "outcome"), &outcome, NULL);
-    asq_value_get_string(asq_map_get(report, "to"), &to, NULL);
-    asq_value_get_string(asq_map_get(report, "to_namespace"), &ns, NULL);
-    asq_value_get_bool(asq_map_get(report, "equal"), &equal);
+    const char *outcome = asq_map_string(report, "outcome"), *to = asq_map_string(report, "to"),
+               *ns = asq_map_string(report, "to_namespace");
+    bool equal = asq_map_bool(report, "equal");
     int64_t removed = asq_map_int(report, "removed");
     if (strcmp(outcome, "checked") == 0)
         printf("nothing is in the way of the move\n");

@@ -86,24 +86,17 @@ int as_ctl_unschedule(void *program, int argc, char **argv)
 
 /* ---- schedules ------------------------------------------------------------------------------ */
 
-static const char *text_of(const asq_value *timer, const char *key)
-{
-    const char *text = "";
-    asq_value_get_string(asq_map_get(timer, key), &text, NULL);
-    return text;
-}
-
 /* Returns when it fires, as words. NULL: no memory. */
 static char *when(const asq_value *timer)
 {
     int64_t every_ms = asq_map_int(timer, "every_ms");
-    const char *zone = text_of(timer, "zone");
+    const char *zone = asq_map_string(timer, "zone");
     char *text;
     int n = every_ms ? every_ms % 1000 ? asprintf(&text, "every %lldms", (long long) every_ms)
                                        : asprintf(&text, "every %llds", (long long) every_ms / 1000)
             : asq_map_int(timer, "at_ms")
                 ? asprintf(&text, "once")
-                : asprintf(&text, "%s %s", text_of(timer, "cron"), *zone ? zone : "UTC");
+                : asprintf(&text, "%s %s", asq_map_string(timer, "cron"), *zone ? zone : "UTC");
     return n < 0 ? NULL : text;
 }
 

@@ -8,8 +8,7 @@
 
 void as_death_how(const asq_value *death, char *text, size_t n)
 {
-    const char *how = "";
-    asq_value_get_string(asq_map_get(death, "how"), &how, NULL);
+    const char *how = asq_map_string(death, "how");
     snprintf(text, n, "%s%s", how, asq_map_get(death, "heard_ms") ? ", then heard again" : "");
 }
 

@@ -34,16 +34,12 @@ static const struct {
 
 const char *as_worker_id(const asq_value *worker)
 {
-    const char *id = "";
-    asq_value_get_string(asq_map_get(worker, "id"), &id, NULL);
-    return id;
+    return asq_map_string(worker, "id");
 }
 
 bool as_worker_is_alive(const asq_value *worker)
 {
-    bool alive = false;
-    asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
-    return alive;
+    return asq_map_bool(worker, "alive");
 }
 
 static bool is_stopping(const asq_value *worker)
@@ -118,8 +114,7 @@ bool as_worker_serves(const char *pools, const char *pool)
 /* Tells which pools a worker was asked to serve no longer. */
 static void note_drained(const struct as_reporter *who, const asq_value *worker)
 {
-    const char *drained = "";
-    asq_value_get_string(asq_map_get(worker, "drained"), &drained, NULL);
+    const char *drained = asq_map_string(worker, "drained");
     if (as_worker_is_alive(worker) && *drained)
         as_note(who,
                 "%s serves these pools no longer (as-ctl drain), until it is started anew: %.400s",
@@ -130,7 +125,7 @@ static void note_drained(const struct as_reporter *who, const asq_value *worker)
 static void note_classes(const struct as_reporter *who, const asq_value *worker)
 {
     const asq_value *lacks = asq_map_get(worker, "lacks");
-    const char *id = as_worker_id(worker), *name, *awaits = "";
+    const char *id = as_worker_id(worker), *name, *awaits = asq_map_string(worker, "awaits");
     char text[600] = "";
     size_t n = asq_list_size(lacks), used = 0;
     for (size_t i = 0; i < n && used < 400; i++) {
@@ -140,7 +135,6 @@ static void note_classes(const struct as_reporter *who, const asq_value *worker)
     if (n)
         as_note(who, "%s lacks classes that other workers have: %s%s", id, text,
                 used < 400 ? "" : ", …");
-    asq_value_get_string(asq_map_get(worker, "awaits"), &awaits, NULL);
     if (as_worker_is_alive(worker) && *awaits)
         as_note(
             who,

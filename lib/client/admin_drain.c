@@ -17,25 +17,17 @@
 
 #define MOST_BYTES "16384" /* of a request, as beat.lua takes it */
 
-static const char *text_of(const asq_value *worker, const char *key)
-{
-    const char *text = "";
-    asq_value_get_string(asq_map_get(worker, key), &text, NULL);
-    return text;
-}
-
 static bool is_meant(const asq_value *worker, const char *worker_id)
 {
-    bool alive = false;
-    asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
-    return alive && asq__admin_is_of_worker(text_of(worker, "id"), worker_id);
+    bool alive = asq_map_bool(worker, "alive");
+    return alive && asq__admin_is_of_worker(asq_map_string(worker, "id"), worker_id);
 }
 
 /* Checks that the process serves the pool, or did so, and another one. */
 static int check(asq *h, const asq_value *worker, const char *pool)
 {
-    const char *id = text_of(worker, "id"), *pools = text_of(worker, "pools"),
-               *drained = text_of(worker, "drained");
+    const char *id = asq_map_string(worker, "id"), *pools = asq_map_string(worker, "pools"),
+               *drained = asq_map_string(worker, "drained");
     if (*drained && asq__pool_list_has(drained, pool))
         return 0;
     if (!asq__pool_list_has(pools, pool))
@@ -82,7 +74,7 @@ static int drain(asq *h, const asq_value *workers, const char *worker_id, const 
         rc = asq__fail(h, ASQ_ENOENT, "there is no live worker '%s'", worker_id);
     for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++)
         if (is_meant(asq_list_get(workers, i), worker_id))
-            rc = ask(h, text_of(asq_list_get(workers, i), "id"), pool);
+            rc = ask(h, asq_map_string(asq_list_get(workers, i), "id"), pool);
     return rc < 0 ? rc : asq__admin_wake_workers(h);
 }
 

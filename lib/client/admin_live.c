@@ -70,10 +70,8 @@ static int add_figures(asq *h, const struct asq__report_reader *report, asq_valu
 {
     struct answer a = { report, worker, false };
     char key[ASQ__KEY_MAX];
-    const char *id = "";
-    bool alive = false;
-    asq_value_get_string(asq_map_get(worker, "id"), &id, NULL);
-    asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
+    const char *id = asq_map_string(worker, "id");
+    bool alive = asq_map_bool(worker, "alive");
     int rc = add_seen(h, id, worker);
     asq__keys_worker_calls(asq__redis_keys(asq__remote_redis(h)), id, key);
     while (rc == 0 && *report->nonce) {

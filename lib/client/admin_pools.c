@@ -16,8 +16,7 @@ static int add_pool(const struct asq__pool *pool, const asq_value *workers, asq_
     for (size_t i = 0; i < asq_list_size(workers); i++) {
         const asq_value *worker = asq_list_get(workers, i);
         const char *pools = NULL;
-        bool alive = false;
-        asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
+        bool alive = asq_map_bool(worker, "alive");
         asq_value_get_string(asq_map_get(worker, "pools"), &pools, NULL);
         if (!alive || !asq__pool_list_has(pools, pool->name))
             continue;

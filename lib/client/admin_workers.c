@@ -185,8 +185,7 @@ int asq__admin_worker_ids(asq *h, asq_value **ret)
 static const char *known_by(const asq_value *worker)
 {
     const char *set = NULL;
-    bool alive = false;
-    asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
+    bool alive = asq_map_bool(worker, "alive");
     if (!alive || asq_value_get_string(asq_map_get(worker, "knows"), &set, NULL) < 0 ||
         strlen(set) > ASQ__CLASSES_MAX || strcmp(set, ASQ__CLASSES_ALL) == 0)
         return NULL;
@@ -341,8 +340,7 @@ static int list_classes(asq *h, asq_value **ret)
      * hashes. */
     for (size_t i = 0; rc == 0 && i < 2 * asq_list_size(workers); i++) {
         const asq_value *worker = asq_list_get(workers, i % asq_list_size(workers));
-        bool alive = false;
-        asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
+        bool alive = asq_map_bool(worker, "alive");
         if (alive == (i < asq_list_size(workers)))
             rc = add_classes(h, all, asq_map_get(worker, "classes"));
     }

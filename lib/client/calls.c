@@ -442,12 +442,10 @@ static int give_reported(asq *h, struct listing *l)
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < l->report.n; i++) {
         const asq_value *row = l->report.calls[i].row;
-        const char *state, *agent, *class_name = "";
-        asq_value_get_string(asq_map_get(row, "state"), &state, NULL);
-        asq_value_get_string(asq_map_get(row, "agent"), &agent, NULL);
-        asq_value_get_string(asq_map_get(row, "class"), &class_name, NULL);
-        unsigned bit = state_bit(state) & (ASQ_CALLS_RUNNING | ASQ_CALLS_PARKED);
-        if (bit & l->states && is_wanted(l, agent, class_name))
+        unsigned bit =
+            state_bit(asq_map_string(row, "state")) & (ASQ_CALLS_RUNNING | ASQ_CALLS_PARKED);
+        if (bit & l->states &&
+            is_wanted(l, asq_map_string(row, "agent"), asq_map_string(row, "class")))
             rc = give(h, l, row);
     }
     return rc;

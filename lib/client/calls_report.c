@@ -79,7 +79,7 @@ static bool is_row(const asq_value *row, const char **ret_id)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (asq_value_get_string(asq_map_get(row, texts[i]), &text, NULL) < 0)
             return false;
-    asq_value_get_string(asq_map_get(row, "id"), ret_id, NULL);
+    *ret_id = asq_map_string(row, "id");
     return asq__call_id_parse(*ret_id, &id) == 0 &&
            asq_value_get_int(asq_map_get(row, "age_ms"), &age) == 0;
 }
@@ -106,9 +106,7 @@ static int add_row(asq *h, const struct answer *a, const char *text, size_t n)
         asq_value_free(row);
         return 0;
     }
-    const char *class_name;
-    asq_value_get_string(asq_map_get(row, "class"), &class_name, NULL);
-    if (!*class_name)
+    if (!*asq_map_string(row, "class"))
         asq_map_remove(row, "class");
     char *copy = strdup(id);
     if (!copy || asq_map_set_int(row, "partition", a->partition) < 0 ||
@@ -120,7 +118,7 @@ static int add_row(asq *h, const struct answer *a, const char *text, size_t n)
     }
     struct asq__reported *added = &r->calls[r->n++];
     added->id = copy;
-    asq_value_get_string(asq_map_get(row, "agent"), &added->agent, NULL);
+    added->agent = asq_map_string(row, "agent");
     added->row = row;
     return 0;
 }
@@ -156,8 +154,7 @@ static int sort(asq *h, struct asq__report_reader *r)
     if (r->n)
         qsort(r->calls, r->n, sizeof *r->calls, compare);
     for (size_t i = 0; i < r->n; i++) {
-        const char *state;
-        asq_value_get_string(asq_map_get(r->calls[i].row, "state"), &state, NULL);
+        const char *state = asq_map_string(r->calls[i].row, "state");
         if (strcmp(state, "running") != 0 && strcmp(state, "parked") != 0)
             continue;
         if (!asq__grow(&r->begun, r->n_begun, &r->begun_room, sizeof *r->begun))

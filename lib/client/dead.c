@@ -61,11 +61,8 @@ bool asq__dead_parse_id(const char *text, struct asq__letter_id *ret)
 int asq__dead_compare(const asq_value *a, const asq_value *b)
 {
     struct asq__letter_id x = { 0 }, y = { 0 };
-    const char *text = "";
-    asq_value_get_string(asq_map_get(a, "id"), &text, NULL);
-    asq__dead_parse_id(text, &x);
-    asq_value_get_string(asq_map_get(b, "id"), &text, NULL);
-    asq__dead_parse_id(text, &y);
+    asq__dead_parse_id(asq_map_string(a, "id"), &x);
+    asq__dead_parse_id(asq_map_string(b, "id"), &y);
     if (x.ms != y.ms)
         return x.ms < y.ms ? -1 : 1;
     if (x.n != y.n)
@@ -424,14 +421,13 @@ static int resend(asq *h, const struct letter *l, const struct asq__buf *batch,
 {
     char dead[ASQ__KEY_MAX], jobs[ASQ__KEY_MAX], attempts[ASQ__KEY_MAX], stream_id[48];
     const struct asq__keys *keys = asq__redis_keys(asq__remote_redis(h));
-    const char *call = "", *call_id = "", *new_id = "";
+    const char *call = asq_map_string(l->about, "call"),
+               *call_id = asq_map_string(l->about, "call_id"), *new_id = "";
     int64_t done = 0;
     asq__keys_dead(keys, l->id.partition, dead);
     asq__keys_jobs(keys, l->id.partition, jobs);
     asq__keys_attempts(keys, l->id.partition, attempts);
     snprintf(stream_id, sizeof stream_id, "%llu-%llu", l->id.ms, l->id.n);
-    asq_value_get_string(asq_map_get(l->about, "call"), &call, NULL);
-    asq_value_get_string(asq_map_get(l->about, "call_id"), &call_id, NULL);
     asq_value_get_string(asq_list_get(ids, 0), &new_id, NULL);
     const char *argv[] = {
         "EVAL", asq__script_dead_retry,    "3", dead, jobs, attempts, stream_id, call_id,

@@ -440,6 +440,20 @@ int64_t asq_map_int(const asq_value *map, const char *key)
     return i;
 }
 
+const char *asq_map_string(const asq_value *map, const char *key)
+{
+    const char *text = "";
+    asq_value_get_string(asq_map_get(map, key), &text, NULL);
+    return text;
+}
+
+bool asq_map_bool(const asq_value *map, const char *key)
+{
+    bool is = false;
+    asq_value_get_bool(asq_map_get(map, key), &is);
+    return is;
+}
+
 int asq_map_set_int(asq_value *map, const char *key, int64_t i)
 {
     asq_value *there = asq_map_find(map, key);

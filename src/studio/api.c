@@ -145,10 +145,3 @@ bool as_api_ok(const struct as_call *c, int rc, struct as_answer *a)
         as_answer_code(a, rc, asq_strerror(rc)); /* of a function without a handle */
     return false;
 }
-
-const char *as_map_text(const asq_value *map, const char *key)
-{
-    const char *text = "";
-    asq_value_get_string(asq_map_get(map, key), &text, NULL);
-    return text;
-}

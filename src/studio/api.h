@@ -49,8 +49,6 @@ bool as_api_number(const struct as_call *c, const char *name, int64_t least, int
 const char *as_api_text(const struct as_call *c, const char *name);
 /* Returns whether a library function has succeeded; else answers with the handle's failure. */
 bool as_api_ok(const struct as_call *c, int rc, struct as_answer *a);
-/* Returns a text of a map; "" if it is missing. */
-const char *as_map_text(const asq_value *map, const char *key);
 
 /* api_overview.c */
 void as_api_overview(const struct as_call *c, struct as_answer *a);

@@ -50,7 +50,7 @@ static int by_names(const void *x, const void *y)
     const struct kind *a = x, *b = y;
     int order = 0;
     for (size_t i = 0; order == 0 && i < sizeof keys / sizeof keys[0]; i++)
-        order = strcmp(as_map_text(a->first, keys[i]), as_map_text(b->first, keys[i]));
+        order = strcmp(asq_map_string(a->first, keys[i]), asq_map_string(b->first, keys[i]));
     return order;
 }
 
@@ -89,11 +89,12 @@ static asq_value *sum_up(const asq_value *list)
         qsort(all, kinds, sizeof *all, by_number);
     for (size_t i = 0; sums && i < kinds; i++) {
         const asq_value *f = all[i].first;
-        if (asq_list_append(sums, asq_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "class",
-                                           as_map_text(f, "class"), "method",
-                                           as_map_text(f, "method"), "code", as_map_text(f, "code"),
-                                           "count", all[i].n, "last_ms", asq_map_int(f, "time_ms"),
-                                           "message", as_map_text(f, "message"))) < 0) {
+        if (asq_list_append(sums,
+                            asq_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "class",
+                                     asq_map_string(f, "class"), "method",
+                                     asq_map_string(f, "method"), "code", asq_map_string(f, "code"),
+                                     "count", all[i].n, "last_ms", asq_map_int(f, "time_ms"),
+                                     "message", asq_map_string(f, "message"))) < 0) {
             asq_value_free(sums);
             sums = NULL;
         }

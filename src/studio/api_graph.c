@@ -49,7 +49,7 @@ static void put(struct text *t, const char *s)
 }
 
 /* Ids of calls are what the library has checked: no character of them is special in JSON. Others
- * come from as_map_text of an answer, and are in the row only. */
+ * come from asq_map_string of an answer, and are in the row only. */
 static void put_id(struct text *t, const struct as_graph_call *c, const char *before)
 {
     put(t, before);

@@ -140,9 +140,9 @@ static int take_awaited(struct reading *r)
 /* Returns whether a call that has not begun has to do with others, as far as is known by now. */
 static bool is_concerned(struct reading *r, const asq_value *call)
 {
-    return *as_map_text(call, "waits_for") || *as_map_text(call, "caller") ||
-           is_busy(r, as_map_text(call, "agent")) ||
-           (r->id && strcmp(r->id, as_map_text(call, "id")) == 0);
+    return *asq_map_string(call, "waits_for") || *asq_map_string(call, "caller") ||
+           is_busy(r, asq_map_string(call, "agent")) ||
+           (r->id && strcmp(r->id, asq_map_string(call, "id")) == 0);
 }
 
 /* Writes the ids of the calls that a call waits for, as far as they are told. */
@@ -155,12 +155,12 @@ static const char *ids_awaited(const asq_value *call, char text[IDS_SIZE])
         if (asq_value_get_string(asq_list_get(list, i), &id, NULL) == 0 &&
             n + strlen(id) + 2 <= IDS_SIZE && *id && !strchr(id, ' '))
             n += (size_t) snprintf(text + n, IDS_SIZE - n, "%s%s", n ? " " : "", id);
-    return n ? text : as_map_text(call, "waits_for");
+    return n ? text : asq_map_string(call, "waits_for");
 }
 
 static int add_row(struct reading *r, const asq_value *call, const char *row)
 {
-    const char *state = as_map_text(call, "state"), *agent = as_map_text(call, "agent");
+    const char *state = asq_map_string(call, "state"), *agent = asq_map_string(call, "agent");
     bool begun = strcmp(state, "running") == 0 || strcmp(state, "parked") == 0;
     int64_t awaited = asq_map_int(call, "awaited");
     char ids[IDS_SIZE];
@@ -172,10 +172,11 @@ static int add_row(struct reading *r, const asq_value *call, const char *row)
     }
     r->graph.n_read++;
     if (!begun && !is_concerned(r, call))
-        return put_aside(&r->aside, (const char *[]){ as_map_text(call, "id"), agent, row });
-    int rc = as_graph_add(&r->graph, as_map_text(call, "id"), agent, begun, ids_awaited(call, ids),
-                          awaited > 0 && awaited < UINT32_MAX ? (uint32_t) awaited : 0,
-                          as_map_text(call, "caller"), row);
+        return put_aside(&r->aside, (const char *[]){ asq_map_string(call, "id"), agent, row });
+    int rc =
+        as_graph_add(&r->graph, asq_map_string(call, "id"), agent, begun, ids_awaited(call, ids),
+                     awaited > 0 && awaited < UINT32_MAX ? (uint32_t) awaited : 0,
+                     asq_map_string(call, "caller"), row);
     return rc == 0 && begun ? note_busy(r, r->graph.calls[r->graph.n - 1].agent) : rc;
 }
 

@@ -112,7 +112,7 @@ static int read_owners(asq *h, struct as_past *past)
     rc = (owned = asq_value_map()) ? 0 : ASQ_ENOMEM;
     for (size_t i = 0; rc == 0 && i < asq_list_size(owners); i++) {
         const asq_value *p = asq_list_get(owners, i);
-        const char *owner = as_map_text(p, "owner");
+        const char *owner = asq_map_string(p, "owner");
         if (!*owner)
             continue;
         if (!asq_map_get(owned, owner))
@@ -177,8 +177,7 @@ static int add_up(const struct as_past *past, const asq_value *workers, struct s
     for (size_t i = 0; rc == 0 && i < asq_list_size(workers); i++) {
         const asq_value *w = asq_list_get(workers, i);
         const asq_value *before = asq_map_get(past->counters, as_worker_id(w));
-        bool stopping = false;
-        asq_value_get_bool(asq_map_get(w, "stopping"), &stopping);
+        bool stopping = asq_map_bool(w, "stopping");
         if (!as_worker_is_alive(w)) {
             s->dead++;
             continue;
@@ -202,7 +201,7 @@ static int add_up(const struct as_past *past, const asq_value *workers, struct s
                          asq_pack("{s:I, s:I}", "calls", calls, "failures", failures));
     }
     for (size_t i = 0; i < asq_list_size(past->owners); i++)
-        s->owned += *as_map_text(asq_list_get(past->owners, i), "owner") != '\0';
+        s->owned += *asq_map_string(asq_list_get(past->owners, i), "owner") != '\0';
     if (rc < 0)
         asq_value_free(counters);
     else

@@ -93,7 +93,6 @@ static enum MHD_Result answer_login(struct as_exchange *x)
 {
     struct as_answer a = { 0, NULL };
     char id[AS_SECRET_TEXT] = "", cookie[200];
-    const char *token = "";
     asq_value *body;
     enum MHD_Result answered;
     const char *type = x->headers.content_type;
@@ -104,10 +103,9 @@ static enum MHD_Result answer_login(struct as_exchange *x)
                                 "the request needs Content-Type: application/json");
     if (!read_body(x, &body, &answered))
         return answered;
-    asq_value_get_string(asq_map_get(body, "token"), &token, NULL);
-    int rc = *x->studio->auth.token
-                 ? as_auth_login(&x->studio->auth, token, as_program_now_ms(), id)
-                 : 0;
+    int rc = *x->studio->auth.token ? as_auth_login(&x->studio->auth, asq_map_string(body, "token"),
+                                                    as_program_now_ms(), id)
+                                    : 0;
     asq_value_free(body);
     if (rc == ASQ_EBUSY)
         return as_exchange_fail(x, 429, "TOO_MANY",

@@ -44,7 +44,7 @@ void as_spans_release(struct as_spans *s)
 /* Copies an id of `n` hexadecimal digits, in small letters. */
 static bool read_id(const asq_value *map, const char *key, size_t n, char *out)
 {
-    const char *text = as_map_text(map, key);
+    const char *text = asq_map_string(map, key);
     bool zero = true;
     if (strlen(text) != n)
         return false;
@@ -100,7 +100,7 @@ static asq_value *read_attributes(const asq_value *list)
     asq_value *map = asq_value_map();
     for (size_t i = 0; map && i < asq_list_size(list); i++) {
         const asq_value *pair = asq_list_get(list, i);
-        const char *key = as_map_text(pair, "key");
+        const char *key = asq_map_string(pair, "key");
         if (*key && asq_map_set(map, key, read_any(asq_map_get(pair, "value"))) < 0) {
             asq_value_free(map);
             return NULL;
@@ -119,7 +119,7 @@ static asq_value *read_events(const asq_value *list, uint64_t start_ns)
         read_u64(asq_map_get(e, "timeUnixNano"), &at_ns);
         asq_value *event =
             attributes
-                ? asq_pack("{s:s, s:f, s:o}", "name", as_map_text(e, "name"), "offset_ms",
+                ? asq_pack("{s:s, s:f, s:o}", "name", asq_map_string(e, "name"), "offset_ms",
                            ((double) at_ns - (double) start_ns) / 1e6, "attributes", attributes)
                 : NULL;
         if (asq_list_append(events, event) < 0) {
@@ -140,22 +140,22 @@ static bool make_row(struct as_span *s, const asq_value *span, const char *servi
     int64_t kind = asq_map_int(span, "kind"), state = asq_map_int(status, "code");
     asq_value *attributes = read_attributes(asq_map_get(span, "attributes"));
     asq_value *events = read_events(asq_map_get(span, "events"), s->start_ns);
-    const char *name = as_map_text(span, "name");
+    const char *name = asq_map_string(span, "name");
     char *json = NULL, call[80], agent[ASQ_MAX_ID + 1], start[24];
     if (!attributes || !events) {
         asq_value_free(attributes);
         asq_value_free(events);
         return false;
     }
-    snprintf(call, sizeof call, "%s", as_map_text(attributes, "asqueue.call_id"));
-    snprintf(agent, sizeof agent, "%s", as_map_text(attributes, "asqueue.agent"));
+    snprintf(call, sizeof call, "%s", asq_map_string(attributes, "asqueue.call_id"));
+    snprintf(agent, sizeof agent, "%s", asq_map_string(attributes, "asqueue.agent"));
     snprintf(start, sizeof start, "%llu", (unsigned long long) s->start_ns);
     s->failed = state == 2;
     asq_value *row = asq_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:f, s:s, s:s, s:s, s:o, s:o}", "span_id", s->id, "parent_id",
         s->parent, "name", name, "kind", kinds[kind > 0 && kind < 6 ? kind : 0], "start_ns", start,
         "duration_ms", (double) (s->end_ns - s->start_ns) / 1e6, "status",
-        states[state > 0 && state < 3 ? state : 0], "message", as_map_text(status, "message"),
+        states[state > 0 && state < 3 ? state : 0], "message", asq_map_string(status, "message"),
         "service", service, "attributes", attributes, "events", events);
     int rc = row ? asq_to_json(row, 0, &json) : ASQ_ENOMEM;
     asq_value_free(row);
@@ -179,7 +179,7 @@ static bool make_row(struct as_span *s, const asq_value *span, const char *servi
 static void add_span(struct as_spans *s, const asq_value *span, const char *service)
 {
     struct as_span new = { .start_ns = 0 };
-    const char *parent = as_map_text(span, "parentSpanId");
+    const char *parent = asq_map_string(span, "parentSpanId");
     bool right = read_id(span, "traceId", 32, new.trace) && read_id(span, "spanId", 16, new.id) &&
                  (!*parent || read_id(span, "parentSpanId", 16, new.parent)) &&
                  read_u64(asq_map_get(span, "startTimeUnixNano"), &new.start_ns) &&
@@ -211,7 +211,7 @@ int as_spans_add(struct as_spans *s, const asq_value *export)
         for (size_t k = 0; k < asq_list_size(scopes); k++) {
             const asq_value *spans = asq_map_get(asq_list_get(scopes, k), "spans");
             for (size_t m = 0; m < asq_list_size(spans); m++)
-                add_span(s, asq_list_get(spans, m), as_map_text(about, "service.name"));
+                add_span(s, asq_list_get(spans, m), asq_map_string(about, "service.name"));
         }
         asq_value_free(about);
     }

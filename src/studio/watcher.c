@@ -84,7 +84,7 @@ static void find_takeovers(struct as_feed *w, const asq_value *before, const asq
     for (size_t i = 0; i < asq_list_size(owners); i++) {
         const asq_value *from = asq_list_get(before, i), *to = asq_list_get(owners, i);
         if (!asq_value_equal(asq_map_get(from, "owner"), asq_map_get(to, "owner")) ||
-            (*as_map_text(to, "owner") && asq_map_int(to, "epoch") > asq_map_int(from, "epoch")))
+            (*asq_map_string(to, "owner") && asq_map_int(to, "epoch") > asq_map_int(from, "epoch")))
             as_feed_add_takeover(w, from, to);
     }
 }

@@ -12,21 +12,14 @@
 #include "top/frame.h"
 #include "top/remember.h"
 
-static bool is_alive(const asq_value *worker)
-{
-    bool alive = false;
-    asq_value_get_bool(asq_map_get(worker, "alive"), &alive);
-    return alive;
-}
-
 const char *as_top_worker_key(const asq_value *worker, char text[AS_TOP_WORKER_KEY])
 {
     double pid = as_top_number(worker, "pid");
-    if (is_alive(worker) || isnan(pid))
-        snprintf(text, AS_TOP_WORKER_KEY, "%s", as_top_text(worker, "id"));
+    if (asq_map_bool(worker, "alive") || isnan(pid))
+        snprintf(text, AS_TOP_WORKER_KEY, "%s", asq_map_string(worker, "id"));
     else
-        snprintf(text, AS_TOP_WORKER_KEY, "%.*s %.0f", ASQ_MAX_ID - 21, as_top_text(worker, "id"),
-                 pid);
+        snprintf(text, AS_TOP_WORKER_KEY, "%.*s %.0f", ASQ_MAX_ID - 21,
+                 asq_map_string(worker, "id"), pid);
     return text;
 }
 
@@ -34,7 +27,8 @@ const char *as_top_worker_key(const asq_value *worker, char text[AS_TOP_WORKER_K
 static bool is_of(const asq_value *worker, const asq_value *death)
 {
     double pid = as_top_number(death, "pid");
-    return !is_alive(worker) && strcmp(as_top_text(worker, "id"), as_top_text(death, "id")) == 0 &&
+    return !asq_map_bool(worker, "alive") &&
+           strcmp(asq_map_string(worker, "id"), asq_map_string(death, "id")) == 0 &&
            (isnan(pid) || !(fabs(pid - as_top_number(worker, "pid")) >= 1));
 }
 
@@ -49,7 +43,7 @@ static asq_value *find_entry(asq_value *workers, const asq_value *death)
 /* Adds an entry of what is known of the process. */
 static asq_value *add_entry(asq_value *workers, const asq_value *death, int64_t age_ms)
 {
-    asq_value *entry = asq_pack("{s:s, s:b, s:I}", "id", as_top_text(death, "id"), "alive", 0,
+    asq_value *entry = asq_pack("{s:s, s:b, s:I}", "id", asq_map_string(death, "id"), "alive", 0,
                                 "seen_ms", age_ms + asq_map_int(death, "silent_ms"));
     static const char *const fields[] = { "host", "pid" };
     for (size_t i = 0; entry && i < sizeof fields / sizeof fields[0]; i++)
@@ -76,8 +70,8 @@ static int mark_restarted(asq_value *workers, const asq_value *death)
 {
     for (size_t i = 0; i < asq_list_size(workers); i++) {
         asq_value *worker = asq_list_at(workers, i);
-        if (is_alive(worker) && !asq_map_get(worker, "became") &&
-            strcmp(as_top_text(worker, "id"), as_top_text(death, "id")) == 0)
+        if (asq_map_bool(worker, "alive") && !asq_map_get(worker, "became") &&
+            strcmp(asq_map_string(worker, "id"), asq_map_string(death, "id")) == 0)
             return asq_map_set(worker, "became", asq_value_string("restarted"));
     }
     return 0;

@@ -99,7 +99,7 @@ static double oldest(const struct as_top_frame *frame, const char *state, int64_
     for (size_t i = 0; i < asq_list_size(frame->calls); i++) {
         const asq_value *call = asq_list_get(frame->calls, i);
         double age = as_top_number(call, "age_ms") + (double) passed_ms;
-        if (strcmp(as_top_text(call, "state"), state) == 0 && age > found)
+        if (strcmp(asq_map_string(call, "state"), state) == 0 && age > found)
             found = age;
     }
     return found;
@@ -146,7 +146,7 @@ static void put_paused(const asq_value *paused, struct as_top_page *page, unsign
     if (n && asq_value_type(asq_map_get(first, "class")) == ASQ_NULL)
         put_item(page, row, AS_TOP_WARN, "PAUSED: the namespace");
     else if (n == 1)
-        put_item(page, row, AS_TOP_WARN, "PAUSED: class %s", as_top_text(first, "class"));
+        put_item(page, row, AS_TOP_WARN, "PAUSED: class %s", asq_map_string(first, "class"));
     else if (n)
         put_item(page, row, AS_TOP_WARN, "PAUSED: %zu classes", n);
 }
@@ -171,9 +171,8 @@ static void put_processes(const struct as_top_frame *frame, struct as_top_page *
     char a[32], b[32];
     for (size_t i = 0; i < asq_list_size(frame->workers); i++) {
         const asq_value *worker = asq_list_get(frame->workers, i);
-        const char *became = as_top_text(worker, "became");
-        bool is_alive = false;
-        asq_value_get_bool(asq_map_get(worker, "alive"), &is_alive);
+        const char *became = asq_map_string(worker, "became");
+        bool is_alive = asq_map_bool(worker, "alive");
         alive += is_alive;
         restarted += is_alive && *became;
         dead += !is_alive && strcmp(became, "left") != 0;
@@ -215,7 +214,7 @@ static bool put_death(const struct as_top_frame *frame, int64_t passed_ms, struc
     as_death_how(death, how, sizeof how);
     as_death_heirs(death, heirs, sizeof heirs);
     put_item(page, row, age < RECENT_MS ? AS_TOP_BAD : AS_TOP_PLAIN, "%s died %s ago: %s",
-             as_top_text(death, "id"), as_top_short_ms(age, ago), how);
+             asq_map_string(death, "id"), as_top_short_ms(age, ago), how);
     if (*heirs)
         put_item(page, row, AS_TOP_PLAIN, "its partitions went to %.200s", heirs);
     if (asq_list_size(frame->deaths) > 1)

@@ -29,16 +29,9 @@ void as_top_frame_free(struct as_top_frame *frame)
     free(frame);
 }
 
-const char *as_top_text(const asq_value *map, const char *key)
-{
-    const char *text = "";
-    asq_value_get_string(asq_map_get(map, key), &text, NULL);
-    return text;
-}
-
 const char *as_top_method_name(const asq_value *map, char text[AS_TOP_METHOD_NAME])
 {
-    const char *class_name = as_top_text(map, "class"), *method = as_top_text(map, "method");
+    const char *class_name = asq_map_string(map, "class"), *method = asq_map_string(map, "method");
     snprintf(text, AS_TOP_METHOD_NAME, "%s%s%s", class_name, *class_name && *method ? "." : "",
              method);
     return text;
@@ -47,7 +40,7 @@ const char *as_top_method_name(const asq_value *map, char text[AS_TOP_METHOD_NAM
 const asq_value *as_top_find(const asq_value *list, const char *id)
 {
     for (size_t i = 0; i < asq_list_size(list); i++)
-        if (strcmp(as_top_text(asq_list_get(list, i), "id"), id) == 0)
+        if (strcmp(asq_map_string(asq_list_get(list, i), "id"), id) == 0)
             return asq_list_get(list, i);
     return NULL;
 }

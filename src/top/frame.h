@@ -68,8 +68,7 @@ const char *as_top_method_name(const asq_value *map, char text[AS_TOP_METHOD_NAM
 /* Finds a map in a list by its id. NULL: there is none. */
 const asq_value *as_top_find(const asq_value *list, const char *id);
 
-/* Read fields of any value: "" and NAN if there is none of that type. */
-const char *as_top_text(const asq_value *map, const char *key);
+/* Reads a field of any value: NAN if there is no number. */
 double as_top_number(const asq_value *map, const char *key);
 
 #endif

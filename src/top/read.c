@@ -63,7 +63,7 @@ static int collect(const asq_value *call, void *user)
     struct collecting *c = user;
     if (c->reader->stop && atomic_load(c->reader->stop))
         return ASQ_ECANCELED;
-    const char *state = as_top_text(call, "state");
+    const char *state = asq_map_string(call, "state");
     for (size_t i = 0; i < AS_TOP_CALL_STATES; i++)
         c->counts[i] += strcmp(state, as_top_call_states[i]) == 0;
     return as_oldest_add(&c->oldest, call);
@@ -123,7 +123,7 @@ static int add_calls(struct as_top_reader *reader, struct as_top_frame *frame)
 /* Adds the last value of a call, which is read if it has emitted more since the last time. */
 static int add_value(struct as_top_reader *reader, const asq_value *call, asq_value *list)
 {
-    const char *id = as_top_text(call, "id");
+    const char *id = asq_map_string(call, "id");
     const asq_value *known = asq_map_get(reader->progress.list, id);
     double emitted = as_top_number(call, "emitted");
     if (known && as_top_number(known, "emitted") == emitted)
@@ -272,11 +272,11 @@ static int add_agent(struct as_top_reader *reader, struct as_top_frame *frame)
 static int add_failure(struct as_top_reader *reader, struct as_top_frame *frame)
 {
     const asq_value *found = as_top_find(reader->failures.list, frame->id);
-    if (found && strcmp(as_top_text(reader->failure, "id"), frame->id) != 0) {
+    if (found && strcmp(asq_map_string(reader->failure, "id"), frame->id) != 0) {
         asq_value_free(reader->failure);
         reader->failure = asq_value_copy(found);
     }
-    if (strcmp(as_top_text(reader->failure, "id"), frame->id) != 0)
+    if (strcmp(asq_map_string(reader->failure, "id"), frame->id) != 0)
         return 0;
     frame->record = asq_value_copy(reader->failure);
     return frame->record ? 0 : ASQ_ENOMEM;

@@ -29,7 +29,7 @@ void as_top_forget(struct as_top_memory *memory)
 static struct as_top_known *find(struct as_top_memory *memory, const char *id)
 {
     for (size_t i = 0; i < memory->n; i++)
-        if (strcmp(as_top_text(memory->known[i].worker, "id"), id) == 0)
+        if (strcmp(asq_map_string(memory->known[i].worker, "id"), id) == 0)
             return &memory->known[i];
     return NULL;
 }
@@ -37,7 +37,7 @@ static struct as_top_known *find(struct as_top_memory *memory, const char *id)
 /* Takes in a worker of the list, and marks it if it began anew. */
 static int take(struct as_top_memory *memory, asq_value *worker, int64_t now_ms)
 {
-    struct as_top_known *known = find(memory, as_top_text(worker, "id"));
+    struct as_top_known *known = find(memory, asq_map_string(worker, "id"));
     asq_value *copy = asq_value_copy(worker);
     if (!copy)
         return ASQ_ENOMEM;

@@ -145,9 +145,9 @@ static const asq_value *find_begun(const asq_value *calls, const char *agent)
 {
     for (size_t i = 0; i < asq_list_size(calls); i++) {
         const asq_value *call = asq_list_get(calls, i);
-        const char *state = as_top_text(call, "state");
+        const char *state = asq_map_string(call, "state");
         if ((*state == 'r' || *state == 'p') && asq_map_get(call, "due_ms") == NULL &&
-            strcmp(as_top_text(call, "agent"), agent) == 0)
+            strcmp(asq_map_string(call, "agent"), agent) == 0)
             return call;
     }
     return NULL;
@@ -183,12 +183,12 @@ enum {
 static void explain(const asq_value *calls, const asq_value *call, double passed_ms, char *text,
                     size_t n)
 {
-    const char *why = as_top_text(call, "why"), *waits_for = as_top_text(call, "waits_for");
+    const char *why = asq_map_string(call, "why"), *waits_for = asq_map_string(call, "waits_for");
     double runs = as_top_number(call, "failed_runs"), due = as_top_number(call, "due_ms");
     char when[32], failed[60] = "";
     if (runs > 0)
         snprintf(failed, sizeof failed, "failed %.0f time%s, ", runs, runs == 1 ? "" : "s");
-    if (strcmp(as_top_text(call, "state"), "retrying") == 0)
+    if (strcmp(asq_map_string(call, "state"), "retrying") == 0)
         why = ""; /* told by `failed` */
     if (!isnan(due))
         snprintf(text, n, "%sdue in %s%s%s", failed, as_top_short_ms(due - passed_ms, when),
@@ -198,9 +198,9 @@ static void explain(const asq_value *calls, const asq_value *call, double passed
     else
         snprintf(text, n, "%s%s", failed, why);
     /* Workers give no reason for a call that is simply not the next of its agent. */
-    const asq_value *before = *text || strcmp(as_top_text(call, "state"), "waiting") != 0
+    const asq_value *before = *text || strcmp(asq_map_string(call, "state"), "waiting") != 0
                                   ? NULL
-                                  : find_begun(calls, as_top_text(call, "agent"));
+                                  : find_begun(calls, asq_map_string(call, "agent"));
     if (before) {
         char name[AS_TOP_METHOD_NAME];
         as_top_method_name(before, name);
@@ -211,7 +211,7 @@ static void explain(const asq_value *calls, const asq_value *call, double passed
 /* Tells how far a call is: a bar, or the last value that it has emitted. "": it has emitted none. */
 static void tell_progress(const asq_value *progress, const asq_value *call, char *text, size_t n)
 {
-    const asq_value *known = asq_map_get(progress, as_top_text(call, "id"));
+    const asq_value *known = asq_map_get(progress, asq_map_string(call, "id"));
     const asq_value *value = asq_map_get(known, "value");
     char bar[AS_BAR_TEXT], *json;
     double share;
@@ -235,7 +235,7 @@ static void tell_call(const asq_value *calls, const struct as_top_frame *frame,
 {
     char why[WHY_TEXT], progress[PROGRESS_TEXT];
     tell_progress(frame->progress, call, progress, sizeof progress);
-    if (strcmp(as_top_text(call, "state"), "running") == 0)
+    if (strcmp(asq_map_string(call, "state"), "running") == 0)
         tell_run(frame->stats, call, passed_ms, why, sizeof why);
     else
         explain(calls, call, passed_ms, why, sizeof why);
@@ -249,7 +249,7 @@ void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls,
     as_top_grid_init(grid, call_columns, sizeof call_columns / sizeof call_columns[0]);
     for (size_t i = 0; i < asq_list_size(calls); i++) {
         const asq_value *call = asq_list_get(calls, i);
-        const char *state = as_top_text(call, "state"), *agent = as_top_text(call, "agent");
+        const char *state = asq_map_string(call, "state"), *agent = asq_map_string(call, "agent");
         bool begun = strcmp(state, "running") == 0 || strcmp(state, "parked") == 0;
         double passed = (double) (begun ? passed_ms : queued_passed_ms);
         double age = as_top_number(call, "age_ms") + passed;
@@ -258,13 +258,13 @@ void as_top_make_calls(struct as_top_grid *grid, const asq_value *calls,
         enum as_top_style style = !planned && age >= AS_TOP_STUCK_MS ? AS_TOP_WARN : AS_TOP_PLAIN;
         as_top_method_name(call, name);
         tell_call(calls, frame, call, passed, why, sizeof why);
-        as_top_grid_row(grid, as_top_text(call, "id"), *agent ? agent : NULL);
+        as_top_grid_row(grid, asq_map_string(call, "id"), *agent ? agent : NULL);
         add_text(grid, begun ? AS_TOP_BOLD : AS_TOP_PLAIN, state);
         add_ms(grid, style, age);
         add_text(grid, style, name);
         add_text(grid, AS_TOP_PLAIN, agent);
         add_text(grid, style, why);
-        add_text(grid, AS_TOP_DIM, as_top_text(call, "id"));
+        add_text(grid, AS_TOP_DIM, asq_map_string(call, "id"));
     }
 }
 
@@ -286,12 +286,12 @@ static bool is_set(const asq_value *worker, const char *key)
     bool b;
     if (asq_value_get_bool(asq_map_get(worker, key), &b) == 0)
         return b;
-    return as_top_number(worker, key) > 0 || strcmp(as_top_text(worker, key), "1") == 0;
+    return as_top_number(worker, key) > 0 || strcmp(asq_map_string(worker, key), "1") == 0;
 }
 
 static const char *worker_state(const asq_value *worker, enum as_top_style *style)
 {
-    const char *became = as_top_text(worker, "became");
+    const char *became = asq_map_string(worker, "became");
     *style = AS_TOP_BAD;
     if (strcmp(became, "died") == 0)
         return "died";
@@ -322,7 +322,7 @@ static double figure(const asq_value *worker, const char *key)
 /* Tells how a process has died, and who has taken over. */
 static const char *tell_end(const asq_value *worker, char *text, size_t n)
 {
-    const char *how = as_top_text(worker, "how"), *heirs = as_top_text(worker, "heirs");
+    const char *how = asq_map_string(worker, "how"), *heirs = asq_map_string(worker, "heirs");
     snprintf(text, n, "%s%s%s", how, *heirs ? "; heirs: " : "", heirs);
     return text;
 }
@@ -339,7 +339,7 @@ static void make_workers(struct as_top_grid *grid, const asq_value *list, double
     as_top_grid_init(grid, worker_columns, sizeof worker_columns / sizeof worker_columns[0]);
     for (size_t i = 0; i < asq_list_size(list); i++) {
         const asq_value *worker = asq_list_get(list, i);
-        const char *id = as_top_text(worker, "id");
+        const char *id = asq_map_string(worker, "id");
         enum as_top_style style;
         const char *state = worker_state(worker, &style);
         char key[AS_TOP_WORKER_KEY], end[1300];
@@ -360,8 +360,8 @@ static void make_workers(struct as_top_grid *grid, const asq_value *list, double
         double number = as_top_number(worker, "pid");
         snprintf(pid, sizeof pid, "%.0f", number);
         as_top_grid_number(grid, AS_TOP_DIM, number, isnan(number) ? NULL : pid);
-        add_text(grid, AS_TOP_DIM, as_top_text(worker, "host"));
-        add_text(grid, AS_TOP_DIM, as_top_text(worker, "version"));
+        add_text(grid, AS_TOP_DIM, asq_map_string(worker, "host"));
+        add_text(grid, AS_TOP_DIM, asq_map_string(worker, "version"));
     }
 }
 
@@ -380,24 +380,23 @@ void as_top_make_failures(struct as_top_grid *grid, const asq_value *failures, i
     as_top_grid_init(grid, failure_columns, sizeof failure_columns / sizeof failure_columns[0]);
     for (size_t i = 0; i < asq_list_size(failures); i++) {
         const asq_value *failure = asq_list_get(failures, i);
-        const char *agent = as_top_text(failure, "agent");
+        const char *agent = asq_map_string(failure, "agent");
         char name[AS_TOP_METHOD_NAME], ago[32];
         double time = as_top_number(failure, "time_ms");
-        bool again = false;
-        asq_value_get_bool(asq_map_get(failure, "again"), &again);
+        bool again = asq_map_bool(failure, "again");
         as_top_method_name(failure, name);
-        as_top_grid_row(grid, as_top_text(failure, "id"), *agent ? agent : NULL);
+        as_top_grid_row(grid, asq_map_string(failure, "id"), *agent ? agent : NULL);
         as_top_grid_number(grid, AS_TOP_PLAIN, time,
                            isnan(time) ? NULL : as_top_short_ms((double) time_ms - time, ago));
         add_text(grid, AS_TOP_BAD, name);
-        add_text(grid, AS_TOP_BAD, as_top_text(failure, "code"));
-        add_text(grid, AS_TOP_PLAIN, as_top_text(failure, "message"));
+        add_text(grid, AS_TOP_BAD, asq_map_string(failure, "code"));
+        add_text(grid, AS_TOP_PLAIN, asq_map_string(failure, "message"));
         add_text(grid, AS_TOP_PLAIN, agent);
         add_number(grid, AS_TOP_PLAIN, as_top_number(failure, "attempt"));
         add_text(grid, AS_TOP_PLAIN, again ? "yes" : "no");
-        add_text(grid, AS_TOP_DIM, as_top_text(failure, "worker"));
-        add_text(grid, AS_TOP_DIM, as_top_text(failure, "args"));
-        add_text(grid, AS_TOP_DIM, as_top_text(failure, "call_id"));
+        add_text(grid, AS_TOP_DIM, asq_map_string(failure, "worker"));
+        add_text(grid, AS_TOP_DIM, asq_map_string(failure, "args"));
+        add_text(grid, AS_TOP_DIM, asq_map_string(failure, "call_id"));
     }
 }
 
@@ -415,15 +414,15 @@ static void make_letters(struct as_top_grid *grid, const asq_value *letters, int
         const asq_value *letter = asq_list_get(letters, i);
         double time = as_top_number(letter, "time_ms");
         char ago[32];
-        as_top_grid_row(grid, as_top_text(letter, "id"), NULL);
+        as_top_grid_row(grid, asq_map_string(letter, "id"), NULL);
         as_top_grid_number(grid, AS_TOP_PLAIN, time,
                            isnan(time) ? NULL : as_top_short_ms((double) time_ms - time, ago));
-        add_text(grid, AS_TOP_BAD, as_top_text(letter, "call"));
-        add_text(grid, AS_TOP_PLAIN, as_top_text(letter, "reason"));
+        add_text(grid, AS_TOP_BAD, asq_map_string(letter, "call"));
+        add_text(grid, AS_TOP_PLAIN, asq_map_string(letter, "reason"));
         add_number(grid, AS_TOP_PLAIN, as_top_number(letter, "attempts"));
-        add_text(grid, AS_TOP_PLAIN, as_top_text(letter, "worker"));
+        add_text(grid, AS_TOP_PLAIN, asq_map_string(letter, "worker"));
         add_number(grid, AS_TOP_PLAIN, as_top_number(letter, "batch_bytes"));
-        add_text(grid, AS_TOP_DIM, as_top_text(letter, "id"));
+        add_text(grid, AS_TOP_DIM, asq_map_string(letter, "id"));
     }
 }
 

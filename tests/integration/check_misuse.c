@@ -192,6 +192,7 @@ FN(asq_list_remove, REFUSED(asq_list_remove(NULL, 0)))
 FN(asq_list_set, REFUSED(asq_list_set(NULL, 0, asq_value_int(1))))
 FN(asq_list_size, NEUTRAL(asq_list_size(NULL) == 0))
 FN(asq_map_at, NEUTRAL(asq_map_at(NULL, 0, NULL) == NULL))
+FN(asq_map_bool, NEUTRAL(!asq_map_bool(NULL, NULL)))
 FN(asq_map_find, NEUTRAL(asq_map_find(NULL, NULL) == NULL))
 FN(asq_map_get, NEUTRAL(asq_map_get(NULL, NULL) == NULL))
 FN(asq_map_int, NEUTRAL(asq_map_int(NULL, NULL) == 0))
@@ -199,6 +200,7 @@ FN(asq_map_remove, REFUSED(asq_map_remove(NULL, NULL)))
 FN(asq_map_set, REFUSED(asq_map_set(NULL, "k", asq_value_int(1))))
 FN(asq_map_set_int, REFUSED(asq_map_set_int(NULL, "k", 1)))
 FN(asq_map_size, NEUTRAL(asq_map_size(NULL) == 0))
+FN(asq_map_string, NEUTRAL(!*asq_map_string(NULL, NULL)))
 FN(asq_namespace, NEUTRAL(strcmp(asq_namespace(NULL), "") == 0))
 FN(asq_open, REFUSED(asq_open("local:", NULL, NULL, NULL, 0)))
 FN(asq_pack, NEUTRAL(asq_pack(NULL) == NULL); NEUTRAL(asq_pack("[R]", NULL) == NULL);
@@ -425,6 +427,7 @@ static const struct nulls all[] = {
     N(asq_list_set),
     N(asq_list_size),
     N(asq_map_at),
+    N(asq_map_bool),
     N(asq_map_find),
     N(asq_map_get),
     N(asq_map_int),
@@ -432,6 +435,7 @@ static const struct nulls all[] = {
     N(asq_map_set),
     N(asq_map_set_int),
     N(asq_map_size),
+    N(asq_map_string),
     N(asq_namespace),
     N(asq_open),
     N(asq_pack),

@@ -574,7 +574,7 @@ static asq_value *listed(struct as_top_memory *memory, const char *text, int64_t
 static void expect_became(asq_value *list, size_t i, const char *became)
 {
     ck_assert_uint_gt(asq_list_size(list), i);
-    ck_assert_str_eq(as_top_text(asq_list_get(list, i), "became"), became);
+    ck_assert_str_eq(asq_map_string(asq_list_get(list, i), "became"), became);
     asq_value_free(list);
 }
 

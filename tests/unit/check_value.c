@@ -222,6 +222,19 @@ START_TEST(maps_keep_the_order_of_insertion)
 }
 END_TEST
 
+START_TEST(a_map_gives_plain_values)
+{
+    asq_value *map = asq_pack("{s:s, s:b, s:i}", "text", "abc", "yes", 1, "number", 7);
+    ck_assert_str_eq(asq_map_string(map, "text"), "abc");
+    ck_assert_str_eq(asq_map_string(map, "number"), "");
+    ck_assert_str_eq(asq_map_string(map, "missing"), "");
+    ck_assert_str_eq(asq_map_string(asq_map_get(map, "text"), "text"), "");
+    ck_assert(asq_map_bool(map, "yes"));
+    ck_assert(!asq_map_bool(map, "number") && !asq_map_bool(map, "missing"));
+    asq_value_free(map);
+}
+END_TEST
+
 /* Compares a map with a plain array, across the sizes at which the index appears and grows. */
 START_TEST(a_map_does_what_a_plain_array_does)
 {
@@ -616,6 +629,7 @@ int main(void)
     tcase_add_test(c, what_is_no_list_or_map_refuses_and_frees_the_item);
     tcase_add_test(c, a_value_has_one_owner);
     tcase_add_test(c, maps_keep_the_order_of_insertion);
+    tcase_add_test(c, a_map_gives_plain_values);
     tcase_add_test(c, a_map_does_what_a_plain_array_does);
     tcase_add_test(c, a_map_of_100000_keys_is_built_at_once);
     tcase_add_test(c, depth_is_bounded_when_a_tree_is_built);
