@@ -9,6 +9,7 @@
 #include "redis/barrier.h"
 #include "redis/cluster.h"
 #include "redis/conn.h"
+#include "redis/known_hosts.h"
 #include "redis/refusal.h"
 #include "redis/script.h"
 #include "redis/slots.h"
@@ -346,6 +347,7 @@ static bool on_map(void *user, const struct asq__topology *map)
     bool leaves[ASQ__NODES_MAX] = { false };
     c->maps++;
     c->preferred = ASQ__NO_NODE;
+    asq__known_hosts_learn(c->config.url->known, map);
     take_nodes(c, map, index);
     for (int i = 0; i < ASQ__SLOTS; i++) {
         uint16_t to = map->owner[i] == ASQ__NO_NODE ? ASQ__NO_NODE : index[map->owner[i]];

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "asqueue.h"
+#include "redis/known_hosts.h"
 #include "redis/refusal.h"
 #include "redis/sync.h"
 #include "redis/sync_cluster.h"
@@ -46,7 +47,7 @@ static int64_t share(const struct opening *o, unsigned parts)
     return left > parts ? left / parts : 1;
 }
 
-/* Connects to one of the URL's hosts, in a part of the time that is left. */
+/* Connects to a host that may tell the map, in a part of the time that is left. */
 static int open_seed(const struct opening *o, const struct asq__host *host, unsigned parts,
                      struct asq__sync **ret)
 {
@@ -81,6 +82,8 @@ static int ask(const struct opening *o, struct asq__sync *s, const struct asq__h
     else
         rc = asq__topology_from_slots(&view, reply, ret, o->err, o->errlen);
     freeReplyObject(reply);
+    if (rc == 0)
+        asq__known_hosts_learn(o->url->known, ret);
     return rc;
 }
 
@@ -118,24 +121,99 @@ static int open_through(const struct opening *o, const struct asq__host *host, u
     return rc;
 }
 
+/* Hosts of which any one may tell the map: the URL's, and behind these the nodes that were heard
+ * of. */
+struct hosts {
+    struct asq__host first;
+    const struct asq__hosts *others;
+    struct asq__hosts known;
+};
+
+static bool is_given(const struct hosts *h, const struct asq__host *host)
+{
+    bool is = asq__host_is_same(host, &h->first);
+    for (size_t i = 0; i < h->others->n && !is; i++)
+        is = asq__host_is_same(host, &h->others->list[i]);
+    return is;
+}
+
+/* Returns how many there are. */
+static unsigned list_hosts(const struct asq__url *url, struct hosts *ret)
+{
+    *ret = (struct hosts){ { url->host, url->port }, &url->others, { NULL, 0 } };
+    asq__known_hosts_copy(url->known, &ret->known); /* without memory: the URL's */
+    size_t n = 0;
+    for (size_t i = 0; i < ret->known.n; i++)
+        if (is_given(ret, &ret->known.list[i]))
+            asq__host_release(&ret->known.list[i]);
+        else
+            ret->known.list[n++] = ret->known.list[i];
+    ret->known.n = n;
+    return (unsigned) (1 + url->others.n + n);
+}
+
+static const struct asq__host *host_at(const struct hosts *h, unsigned at)
+{
+    if (at == 0)
+        return &h->first;
+    return at <= h->others->n ? &h->others->list[at - 1] : &h->known.list[at - 1 - h->others->n];
+}
+
+typedef int (*host_fn)(const struct opening *o, const struct asq__host *host, unsigned parts,
+                       void *user);
+
+/* Has hosts asked, beginning with any, until one has answered or would say the same as the others:
+ * as many as the URL has, and MORE of those that were heard of. */
+static int try_hosts(const struct opening *o, host_fn fn, void *user)
+{
+    enum { MORE = 3 };
+    struct hosts hosts;
+    unsigned n = list_hosts(o->url, &hosts), given = (unsigned) (1 + o->url->others.n);
+    unsigned tries = n - given < MORE ? n : given + MORE, start = (unsigned) asq__now_ms() % n;
+    int rc = ASQ_ECONN;
+    for (unsigned i = 0; i < tries; i++) {
+        rc = fn(o, host_at(&hosts, (start + i) % n), tries - i, user);
+        if (rc == 0 || rc == ASQ_EAUTH || rc == ASQ_ENOMEM)
+            break;
+    }
+    asq__hosts_release(&hosts.known);
+    return rc;
+}
+
+struct wanted {
+    uint16_t slot;
+    struct asq__sync **ret;
+};
+
+static int open_slot(const struct opening *o, const struct asq__host *host, unsigned parts,
+                     void *user)
+{
+    const struct wanted *w = user;
+    return open_through(o, host, w->slot, parts, w->ret);
+}
+
 int asq__sync_open_slot(const struct asq__url *url, uint16_t slot, const char *name,
                         int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
                         size_t errlen)
 {
     struct opening o = { url, name, asq__deadline_ms(timeout_ms), cancel_fd, err, errlen };
-    const struct asq__host first = { url->host, url->port };
-    int rc = ASQ_ECONN;
+    struct wanted w = { slot, ret };
     if (!asq__url_is_cluster(url))
         return asq__sync_open(url, name, timeout_ms, cancel_fd, ret, err, errlen);
-    unsigned n = 1 + (unsigned) url->others.n, start = (unsigned) asq__now_ms() % n;
-    for (unsigned i = 0; i < n; i++) {
-        unsigned at = (start + i) % n;
-        rc = open_through(&o, at ? &url->others.list[at - 1] : &first, slot, n - i, ret);
-        if (rc == 0 || rc == ASQ_EAUTH || rc == ASQ_ENOMEM)
-            break; /* another host would say the same */
-    }
+    int rc = try_hosts(&o, open_slot, &w);
     if (rc == 0)
         asq__sync_set_timeout(*ret, timeout_ms);
+    return rc;
+}
+
+static int ask_host(const struct opening *o, const struct asq__host *host, unsigned parts,
+                    void *user)
+{
+    struct asq__sync *s = NULL;
+    int rc = open_seed(o, host, parts, &s);
+    if (rc == 0)
+        rc = ask(o, s, host, user);
+    asq__sync_free(s);
     return rc;
 }
 
@@ -143,18 +221,5 @@ int asq__sync_ask_topology(const struct asq__url *url, const char *name, int64_t
                            struct asq__topology *ret, char *err, size_t errlen)
 {
     struct opening o = { url, name, asq__deadline_ms(timeout_ms), -1, err, errlen };
-    const struct asq__host first = { url->host, url->port };
-    unsigned n = 1 + (unsigned) url->others.n;
-    int rc = ASQ_ECONN;
-    for (unsigned i = 0; i < n; i++) {
-        const struct asq__host *host = i ? &url->others.list[i - 1] : &first;
-        struct asq__sync *s = NULL;
-        rc = open_seed(&o, host, n - i, &s);
-        if (rc == 0)
-            rc = ask(&o, s, host, ret);
-        asq__sync_free(s);
-        if (rc == 0 || rc == ASQ_EAUTH || rc == ASQ_ENOMEM)
-            break;
-    }
-    return rc;
+    return try_hosts(&o, ask_host, ret);
 }

@@ -14,8 +14,8 @@ struct asq__sync;
 struct asq__topology;
 struct asq__url;
 
-/* Connects to the node that has the slot, as one of the URL's hosts says: the first that answers,
- * beginning with any. The time is for all of that, and then for each wait. Codes as
+/* Connects to the node that has the slot, as one of the URL's hosts says, or of the nodes that were
+ * heard of since: the first that answers, beginning with any. The time is for all of that, and then for each wait. Codes as
  * asq__sync_open; ASQ_EBUSY also if nobody serves the slot now. */
 int asq__sync_open_slot(const struct asq__url *url, uint16_t slot, const char *name,
                         int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
@@ -27,7 +27,7 @@ int asq__sync_open_node(const struct asq__url *url, const struct asq__host *host
                         int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
                         size_t errlen);
 
-/* Asks the URL's hosts for the nodes of the Cluster, until one answers. The caller releases the
+/* Asks the same hosts for the nodes of the Cluster, until one answers. The caller releases the
  * topology. Codes as asq__sync_open, and ASQ_EPROTO. */
 int asq__sync_ask_topology(const struct asq__url *url, const char *name, int64_t timeout_ms,
                            struct asq__topology *ret, char *err, size_t errlen);

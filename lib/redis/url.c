@@ -12,6 +12,7 @@
 #include <sys/un.h>
 
 #include "asqueue.h"
+#include "redis/known_hosts.h"
 #include "redis/lookup.h"
 #include "redis/sentinels.h"
 #include "redis/url.h"
@@ -256,6 +257,8 @@ static int parse_tcp(struct asq__url *u, const char *s, char *err, size_t errlen
         rc = parse_parameters(u, s + 1, err, errlen);
     if (rc == 0 && u->servers == ASQ__URL_ONE && !(u->in_cluster = calloc(1, sizeof(atomic_bool))))
         rc = no_memory(err, errlen);
+    if (rc == 0 && u->servers != ASQ__URL_SENTINEL && !(u->known = asq__known_hosts_new()))
+        rc = no_memory(err, errlen);
     return rc == 0 && u->servers == ASQ__URL_SENTINEL ? complete_sentinels(u, err, errlen) : rc;
 }
 
@@ -394,6 +397,7 @@ int asq__url_copy(struct asq__url *to, const struct asq__url *from)
     u.sentinel_password = from->sentinel_password ? strdup(from->sentinel_password) : NULL;
     u.sentinel_password_file =
         from->sentinel_password_file ? strdup(from->sentinel_password_file) : NULL;
+    u.known = asq__known_hosts_ref(from->known);
     u.sentinels = asq__sentinels_ref(from->sentinels);
     u.in_cluster = from->in_cluster ? malloc(sizeof(atomic_bool)) : NULL;
     if (u.in_cluster)
@@ -446,6 +450,7 @@ void asq__url_release(struct asq__url *u)
     free(u->sentinel_password);
     free(u->sentinel_password_file);
     free(u->in_cluster);
+    asq__known_hosts_unref(u->known);
     asq__sentinels_unref(u->sentinels);
     asq__hosts_release(&u->others);
     asq__nat_release(&u->nat);

@@ -14,6 +14,7 @@
 #include "redis/tls.h"
 #include "redis/url_hosts.h"
 
+struct asq__known_hosts;
 struct asq__sentinels;
 struct sockaddr;
 
@@ -36,9 +37,10 @@ struct asq__url {
     struct asq__tls *tls_files; /* made from the files, shared with copies; NULL: no TLS */
     char *host;                 /* TCP; of a list the first */
     int port;
-    struct asq__hosts others; /* CLUSTER, SENTINEL: the list's further hosts */
-    struct asq__nat nat;      /* CLUSTER: where to reach hosts that it announces */
-    char *master;             /* SENTINEL: its name */
+    struct asq__hosts others;       /* CLUSTER, SENTINEL: the list's further hosts */
+    struct asq__nat nat;            /* CLUSTER: where to reach hosts that it announces */
+    struct asq__known_hosts *known; /* CLUSTER, ONE over TCP: its nodes, shared with copies */
+    char *master;                   /* SENTINEL: its name */
     /* SENTINEL: how to log in to the Sentinels; or NULL. A file's password is read each time. */
     char *sentinel_user, *sentinel_password, *sentinel_password_file;
     struct asq__sentinels *sentinels; /* what is known of them, shared with copies */

@@ -17,10 +17,12 @@ bool asq__process_is_alive(const struct asq__process *w)
 }
 
 /* While the server of the namespace's keys is away, no other worker sees that this one's heartbeat
- * is missing, and partitions on other servers go on. */
+ * is missing, and partitions on other servers go on. Once it is back, the others give a lease time
+ * for the next heartbeat, whose connection may need a part of that. */
 static bool has_the_right(const struct asq__process *w)
 {
-    return asq__process_is_alive(w) || !asq__redis_home_answers(w->redis);
+    return asq__process_is_alive(w) || !asq__redis_home_answers(w->redis) ||
+           asq__now_ms_coarse() - w->home_back_ms < w->config.lease_time_ms / 3;
 }
 
 bool asq__process_may_start(const struct asq__process *w)

@@ -75,12 +75,12 @@ struct asq__heartbeat {
     atomic_uint partitions; /* owned, for the hash */
     int64_t last_logged_ms;
     unsigned long long heartbeats;
-    atomic_ullong acked; /* the last one that was acknowledged */
+    atomic_ullong acked;  /* the last one that was acknowledged */
     unsigned to_announce; /* heartbeats that are still to be announced */
-    bool tells_change;   /* so that others read the hash */
-    bool mended;         /* the obstacle of the last heartbeat was removed: it must be repeated */
-    bool listed;         /* a heartbeat was sent, which may have put it into the list of workers */
-    bool joined;         /* a heartbeat was acknowledged */
+    bool tells_change;    /* so that others read the hash */
+    bool mended;          /* the obstacle of the last heartbeat was removed: it must be repeated */
+    bool listed;          /* a heartbeat was sent, which may have put it into the list of workers */
+    bool joined;          /* a heartbeat was acknowledged */
     char others_heartbeat[24]; /* heartbeat of another process with this id */
     unsigned others_moves;     /* changes of that heartbeat */
     char others_client[17];    /* client id in the hash at the last read */
@@ -378,12 +378,16 @@ static enum others send_heartbeat(struct asq__heartbeat *hb, struct asq__sync *c
         return answered ? others : UNANSWERED;
     }
     bool ok = *ret_ok = take_parts(hb, ctx, r->element[BEAT_PARTS]);
-    if (ok && (!asq__process_is_alive(w) || has_lost(hb, r->element[BEAT_HAD])))
+    bool was_dead = !asq__process_is_alive(w);
+    if (ok && (was_dead || has_lost(hb, r->element[BEAT_HAD])))
         atomic_store(&hb->resumed_ms, asq__now_ms());
     if (ok)
         atomic_store(&hb->acked, hb->heartbeats);
-    if (ok && atomic_exchange(&w->heartbeat_ms, sent) == 0)
-        ev_async_send(w->loop, &w->wake); /* others can see this process now, so it may claim */
+    bool first = ok && atomic_exchange(&w->heartbeat_ms, sent) == 0;
+    if (ok && was_dead)
+        atomic_store(&w->is_alive_again, true);
+    if (first || (ok && was_dead)) /* others can see this process now, so it may claim */
+        ev_async_send(w->loop, &w->wake);
     if (ok && (r->element[BEAT_NEWS]->integer == 1 || hb->to_announce))
         announce_heartbeat(hb, ctx);
     take_stop(hb, ctx, r->element[BEAT_STOP]);
@@ -514,10 +518,10 @@ static void *heartbeat_thread(void *arg)
             ctx = NULL;
         }
         asq__pool_scan(w->pool, asq__now_ms(), BLOCKED_THREAD_MS, on_blocked, w);
-        quit = sleep_or_quit(hb, !ok && old                                ? 0
-                                 : !ok                                     ? HEARTBEAT_RETRY_MS
+        quit = sleep_or_quit(hb, !ok && old                                  ? 0
+                                 : !ok                                       ? HEARTBEAT_RETRY_MS
                                  : hb->to_announce && third_ms > ANNOUNCE_MS ? ANNOUNCE_MS
-                                                                           : third_ms);
+                                                                             : third_ms);
     }
     if (hb->listed)
         say_good_bye(hb, ctx);

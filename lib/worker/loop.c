@@ -206,6 +206,13 @@ static void on_iteration(struct ev_loop *loop, ev_prepare *watcher, int revents)
         asq__process_wake(w); /* for what the end of this iteration has caused */
 }
 
+/* Starts calls that a refusal, a missed heartbeat or a lost answer held up. */
+static void resume_held(struct asq__process *w)
+{
+    if (w->parts && asq__redis_is_up(w->redis) && asq__process_may_start(w))
+        asq__process_resume_all(w);
+}
+
 static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents)
 {
     (void) loop;
@@ -215,6 +222,9 @@ static void on_wake(struct ev_loop *loop, ev_async *watcher, int revents)
         asq__members_on_wake(w->members);
     asq__worker_pools_drain(w);
     asq__process_check_stop(w);
+    if (atomic_load_explicit(&w->is_alive_again, memory_order_relaxed) &&
+        atomic_exchange(&w->is_alive_again, false))
+        resume_held(w);
 }
 
 static void on_give_up(struct ev_loop *loop, ev_timer *watcher, int revents)
@@ -309,9 +319,7 @@ static void on_upkeep(struct ev_loop *loop, ev_timer *watcher, int revents)
         asq__promises_upkeep(&w->parts[i]);
         asq__recount_upkeep(&w->parts[i]);
     }
-    /* Calls that a refusal, a missed heartbeat or a lost answer held up can start now. */
-    if (asq__redis_is_up(w->redis) && asq__process_may_start(w))
-        asq__process_resume_all(w);
+    resume_held(w);
 }
 
 /* ---- hooks of the engine and the pool ---- */

@@ -205,6 +205,9 @@ struct asq__process {
     /* Time of sending of the last heartbeat that Redis acknowledged; 0: none. Written by the
      * heartbeat thread. */
     atomic_llong heartbeat_ms;
+    atomic_bool is_alive_again; /* it was sent after calls had to wait for it; as is heartbeat_ms */
+    int64_t
+        home_back_ms; /* when the server of the namespace's keys was back; coarse; 0: never away */
     size_t held_pushes;         /* bytes of records that are pushed once replicas have them */
     struct asq__cmd commit_cmd; /* command being built; else empty */
     size_t scripts_in_flight, large_in_flight;

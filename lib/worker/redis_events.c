@@ -231,6 +231,9 @@ static void on_up(struct asq__redis *redis, void *user)
     asq__handles_doubt(w);
     asq__worker_pools_make(w);
     asq__members_start(w->members);
+    if (!first)
+        asq__members_heartbeat(w->members);
+    w->home_back_ms = first ? 0 : asq__now_ms_coarse();
     asq__commits_recover(w);
     asq__process_resume_all(w);
     asq__process_check_stop(w);
@@ -278,9 +281,11 @@ static void on_home_up(struct asq__redis *redis, void *user)
     if (w->ended)
         return;
     log_all_back(w);
+    w->home_back_ms = asq__now_ms_coarse();
     asq__pause_read(w, false);
     asq__handles_doubt(w);
     asq__members_start(w->members);
+    asq__members_heartbeat(w->members);
 }
 
 static void log_away(struct asq__process *w, int code, const char *why)

@@ -322,6 +322,31 @@ END_TEST
 
 /* ---- the URL of one node, as of a Redis without a Cluster ---- */
 
+static int64_t beats_at(sup_redis *home)
+{
+    return sup_redis_int(
+        home, "EVAL %s 1 asq:{default}:workers",
+        "local n = 0 for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do "
+        "n = n + (redis.call('HGET', 'asq:{default}:worker:' .. id, 'beat') or 0) end return n");
+}
+
+/* Heartbeats, each of which may need a connection of its own, find the other nodes, as calls do. */
+START_TEST(the_only_host_of_the_url_dies)
+{
+    int node = home_node();
+    sup_redis *replica = sup_cluster_node(nodes, node + MASTERS);
+    struct load *l = load_new(h, AGENTS);
+    load_calls(l, CALLS);
+    sup_redis_kill(sup_cluster_node(nodes, node));
+    sup_wait_until((load_is_done(l), sup_cluster_leads(nodes, node + MASTERS)));
+    int64_t beats = beats_at(replica);
+    sup_wait_until((load_is_done(l), beats_at(replica) > beats + 2 * PROCESSES));
+    sup_redis_restart(sup_cluster_node(nodes, node)); /* which is the replica now */
+    load_calls(l, CALLS);
+    load_check(l);
+}
+END_TEST
+
 START_TEST(any_node_may_be_named)
 {
     for (int i = 0; i < MASTERS; i++) {
@@ -407,6 +432,11 @@ static Suite *suite(void)
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, on_replicas_begin, on_cluster_end);
     tcase_add_test(t, a_master_that_dies_under_load_loses_and_doubles_nothing);
+    suite_add_tcase(s, t);
+    t = tcase_create("home");
+    tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, on_home_url_begin, on_cluster_end);
+    tcase_add_test(t, the_only_host_of_the_url_dies);
     suite_add_tcase(s, t);
     return s;
 }

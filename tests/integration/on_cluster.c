@@ -105,6 +105,13 @@ void on_replicas_begin(void)
     begin(MASTERS);
 }
 
+void on_home_url_begin(void)
+{
+    begin_nodes(MASTERS);
+    url = sup_cluster_url(nodes, home_node());
+    begin_on(MASTERS);
+}
+
 void on_durable_masters_begin(void)
 {
     static const char *const durable[] = { "appendonly yes", "appendfsync always", NULL };

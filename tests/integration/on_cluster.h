@@ -30,6 +30,8 @@ extern struct seen *seen;
 /* Fixtures: masters alone, or each with a replica, which has all that is seen. */
 void on_masters_begin(void);
 void on_replicas_begin(void);
+/* The same; the URL has one host alone, the node with the keys of the namespace. */
+void on_home_url_begin(void);
 /* Masters alone, which keep all that is written (sup_redis_keep). */
 void on_durable_masters_begin(void);
 /* Masters alone; worker and handle have the URL of one node, as of a Redis without a Cluster. */
