@@ -4,13 +4,17 @@
  * agents of the node go on; and how long calls to agents of the other nodes take meanwhile.
  */
 #include "bench.h"
+#include "floor.h"
 
 #include <asqueue.h>
+#include <errno.h>
 #include <hiredis/hiredis.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     MASTERS = 3,
@@ -25,6 +29,7 @@ enum {
 
 /* Measured by a client process, in seconds after the death: extra[…] of its outcome. */
 enum { LEADS, GOES_ON, BEFORE_US, DURING_US };
+#define AFTER_S .3 /* the floor goes on for so long, as calls do until all agents go on */
 
 struct called {
     asq_agent *agent;
@@ -38,6 +43,8 @@ struct scene {
     asq *h;
     const struct deployment *d;
     int victim;
+    pid_t watcher;
+    int watched;   /* readable once the victim's replica leads */
     double killed; /* 0: not yet */
     struct called agents[AGENTS];
     size_t nbefore, nduring; /* samples, µs, of the other nodes' agents */
@@ -52,6 +59,16 @@ static void check(int rc, const char *what)
         fail_client("%s: %s (%s)", what, asq_errmsg(scene.h), asq_error_name(rc));
 }
 
+static void add_sample(double sent, double now)
+{
+    if (scene.killed <= 0) {
+        if (scene.nbefore < MAX_SAMPLES)
+            scene.before[scene.nbefore++] = (now - sent) * 1e6;
+    } else if (scene.nduring < MAX_SAMPLES) {
+        scene.during[scene.nduring++] = (now - sent) * 1e6;
+    }
+}
+
 static void on_result(asq_result *r, void *user)
 {
     struct called *c = user;
@@ -61,15 +78,10 @@ static void on_result(asq_result *r, void *user)
     asq_result_free(r);
     c->result = NULL;
     c->next = now + GAP_MS / 1000.;
-    if (c->is_lost) {
-        if (scene.killed > 0 && c->sent > scene.killed && c->first <= 0)
-            c->first = now;
-    } else if (scene.killed > 0) {
-        if (scene.nduring < MAX_SAMPLES)
-            scene.during[scene.nduring++] = (now - c->sent) * 1e6;
-    } else if (scene.nbefore < MAX_SAMPLES) {
-        scene.before[scene.nbefore++] = (now - c->sent) * 1e6;
-    }
+    if (!c->is_lost)
+        add_sample(c->sent, now);
+    else if (scene.killed > 0 && c->sent > scene.killed && c->first <= 0)
+        c->first = now;
 }
 
 /* Calls each agent whose time has come, for some time or until `until` says that it is enough. */
@@ -110,19 +122,55 @@ static void mark_lost(void)
         fail_client("%d of %d agents are on the node", n, AGENTS);
 }
 
-/* Asks now and then, so that it disturbs nobody. */
+/* Asks the victim's replica now and then, until it leads; arg: where a byte tells of that. */
+static int watch_replica(const void *arg)
+{
+    const struct server *replica = &scene.d->servers[scene.victim + scene.d->masters];
+    for (bool yes = false; !yes; usleep(ASK_MS * 1000)) {
+        redisReply *reply = ask_server(replica, "INFO replication");
+        yes = reply && reply->type == REDIS_REPLY_STRING && strstr(reply->str, "role:master");
+        if (reply)
+            freeReplyObject(reply);
+    }
+    return write(*(const int *) arg, "", 1) == 1 ? 0 : 1;
+}
+
+/* Starts a process that asks, from before the death, because the calls must not wait for it. */
+static void start_watcher(void)
+{
+    int ends[2];
+    if (pipe(ends) < 0)
+        fail_client("pipe: %s", strerror(errno));
+    scene.watched = ends[0];
+    scene.watcher = spawn_fn(watch_replica, &ends[1]);
+    close(ends[1]);
+}
+
 static bool leads(void)
 {
-    static double next;
-    if (now_s() < next)
-        return false;
-    next = now_s() + ASK_MS / 1000.;
-    redisReply *reply =
-        ask_server(&scene.d->servers[scene.victim + scene.d->masters], "INFO replication");
-    bool yes = reply && reply->type == REDIS_REPLY_STRING && strstr(reply->str, "role:master");
-    if (reply)
-        freeReplyObject(reply);
-    return yes;
+    struct pollfd fd = { .fd = scene.watched, .events = POLLIN };
+    return poll(&fd, 1, 0) == 1;
+}
+
+static void end_watcher(void)
+{
+    end_process(scene.watcher);
+    close(scene.watched);
+}
+
+static void kill_victim(void)
+{
+    scene.killed = now_s();
+    kill(scene.d->servers[scene.victim].pid, SIGKILL);
+}
+
+static void begin(const struct deployment *d, const int *victim)
+{
+    scene = (struct scene){ .d = d, .victim = *victim };
+    scene.before = malloc(MAX_SAMPLES * sizeof(double));
+    scene.during = malloc(MAX_SAMPLES * sizeof(double));
+    if (!scene.before || !scene.during)
+        fail_client("out of memory");
 }
 
 static bool all_go_on(void)
@@ -151,11 +199,7 @@ static double p99_of(double *us, size_t n)
 static void lose_master(const struct deployment *d, const void *victim, struct outcome *out)
 {
     char err[200], id[32];
-    scene = (struct scene){ .d = d, .victim = *(const int *) victim };
-    scene.before = malloc(MAX_SAMPLES * sizeof(double));
-    scene.during = malloc(MAX_SAMPLES * sizeof(double));
-    if (!scene.before || !scene.during)
-        fail_client("out of memory");
+    begin(d, victim);
     if (asq_open(d->url, NULL, &scene.h, err, sizeof err) < 0)
         fail_client("%s", err);
     for (int i = 0; i < AGENTS; i++) {
@@ -167,11 +211,11 @@ static void lose_master(const struct deployment *d, const void *victim, struct o
     mark_lost();
     for (int i = 0; i < AGENTS; i++) /* not all at the same time */
         scene.agents[i].next = now_s() + (double) i / AGENTS * GAP_MS / 1000;
+    start_watcher();
     call_for(warm_s(), NULL);
     scene.nbefore = 0;
     call_for(settings.span_s * 2, NULL);
-    scene.killed = now_s();
-    kill(d->servers[scene.victim].pid, SIGKILL);
+    kill_victim();
     call_for(LIMIT_S, leads);
     out->extra[LEADS] = now_s() - scene.killed;
     call_for(LIMIT_S, all_go_on);
@@ -186,6 +230,71 @@ static void lose_master(const struct deployment *d, const void *victim, struct o
     out->seconds = now_s() - scene.killed;
     await_all();
     asq_close(scene.h);
+    end_watcher();
+}
+
+/* ---- the floor: a bare client, without workers ---- */
+
+enum { FLOOR_QUEUE = 1 << 16 };
+
+/* The floor's connection to a master, and when the commands under way were sent, in a ring. */
+struct floor_node {
+    struct floor_conn conn;
+    double sent[FLOOR_QUEUE], next;
+    unsigned nsent, nanswered;
+};
+
+/* Sends each master as many commands as agents of it are called, for some time or until `until`. */
+static void ask_for(struct floor_node *nodes, int n, double seconds, bool (*until)(void))
+{
+    static const char *const ping[] = { "PING" };
+    const double gap = GAP_MS / 1000. / AGENTS * MASTERS;
+    struct pollfd fds[MASTERS];
+    for (double end = now_s() + seconds; now_s() < end && !(until && until());) {
+        for (int i = 0; i < n; i++) {
+            struct floor_node *node = &nodes[i];
+            fds[i] = (struct pollfd){ node->conn.c->fd, POLLIN, 0 };
+            if (now_s() < node->next || node->nsent - node->nanswered == FLOOR_QUEUE)
+                continue;
+            node->next = now_s() + gap;
+            node->sent[node->nsent++ % FLOOR_QUEUE] = now_s();
+            floor_command(&node->conn, 1, ping, NULL);
+            floor_write(&node->conn);
+        }
+        redisReply *reply;
+        poll(fds, (nfds_t) n, 1);
+        for (int i = 0; i < n; i++)
+            if (fds[i].revents)
+                for (floor_read(&nodes[i].conn); (reply = floor_reply(&nodes[i].conn));) {
+                    freeReplyObject(reply);
+                    add_sample(nodes[i].sent[nodes[i].nanswered++ % FLOOR_QUEUE], now_s());
+                }
+    }
+}
+
+static void lose_master_bare(const struct deployment *d, const void *victim, struct outcome *out)
+{
+    static struct floor_node nodes[MASTERS];
+    int n = 0;
+    begin(d, victim);
+    for (int i = 0; i < d->masters; i++)
+        if (i != scene.victim)
+            floor_connect(&nodes[n++].conn, d->servers[i].socket);
+    start_watcher();
+    ask_for(nodes, n, warm_s(), NULL);
+    scene.nbefore = 0;
+    ask_for(nodes, n, settings.span_s * 2, NULL);
+    kill_victim();
+    ask_for(nodes, n, LIMIT_S, leads);
+    out->extra[LEADS] = now_s() - scene.killed;
+    ask_for(nodes, n, AFTER_S, NULL);
+    out->extra[BEFORE_US] = p99_of(scene.before, scene.nbefore);
+    out->extra[DURING_US] = p99_of(scene.during, scene.nduring);
+    out->calls = (double) (scene.nbefore + scene.nduring);
+    out->seconds = now_s() - scene.killed;
+    for (int i = 0; i < n; i++)
+        floor_close(&nodes[i].conn);
+    end_watcher();
 }
 
 static double leads_s(const struct outcome *o)
@@ -242,33 +351,45 @@ static int home_of(const struct deployment *d)
     die("no node has the keys of the namespace");
 }
 
+enum { FLOOR, MASTER, HOME, CONTENDERS };
+
 void case_failover(void)
 {
-    static const char *const names[] = { "a master", "that of the namespace" };
-    struct deployment_options o = {
-        .name = "failover", .nodes = MASTERS, .replicas = true, .node_timeout_ms = TIMEOUT_MS
-    };
+    static const char *const names[CONTENDERS] = { "floor: a master", "a master",
+                                                   "that of the namespace" };
     int rounds = rounds_of(5, 2), victim;
-    struct contender c[2];
+    struct contender c[CONTENDERS];
     memset(c, 0, sizeof c);
     table_case("failover",
                "a master of 3 is killed; cluster-node-timeout 2 s; calls to 256 agents");
-    for (int i = 0; i < 2; i++)
-        c[i] = (struct contender){ .name = names[i], .fn = lose_master, .arg = &victim, .cpu = -1 };
-    for (int r = 0; r < 2 * rounds; r++) {
-        struct contender *now = &c[r % 2];
-        struct deployment *d = deployment_start(&o);
-        victim = (home_of(d) + (r % 2 ? 0 : 1)) % MASTERS;
+    for (int i = 0; i < CONTENDERS; i++)
+        c[i] = (struct contender){ .name = names[i],
+                                   .fn = i == FLOOR ? lose_master_bare : lose_master,
+                                   .arg = &victim,
+                                   .cpu = -1 };
+    for (int r = 0; r < CONTENDERS * rounds; r++) {
+        int i = r % CONTENDERS;
+        struct contender *now = &c[i];
+        struct deployment *d = deployment_start(&(struct deployment_options){
+            .name = "failover",
+            .alone = i == FLOOR,
+            .nodes = MASTERS,
+            .replicas = true,
+            .node_timeout_ms = TIMEOUT_MS,
+        });
+        victim = i == FLOOR ? 1 : (home_of(d) + (i == MASTER)) % MASTERS;
         now->d = d;
-        if (!now->failed && !run_clients(now, &now->rounds[r / 2]))
+        if (!now->failed && !run_clients(now, &now->rounds[r / CONTENDERS]))
             now->failed = true;
         deployment_stop(d);
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < CONTENDERS; i++) {
         add_row(names[i], "its replica leads", &c[i], rounds, leads_s, "s", 0);
-        add_row(names[i], "all agents go on", &c[i], rounds, goes_on_s, "s",
-                TIMEOUT_MS / 1000. + MORE_S);
-        add_row(names[i], "after the replica leads", &c[i], rounds, after_s, "s", 0);
-        add_row(names[i], "others, p99", &c[i], rounds, during_us, "us", 2);
+        if (i != FLOOR) {
+            add_row(names[i], "all agents go on", &c[i], rounds, goes_on_s, "s",
+                    TIMEOUT_MS / 1000. + MORE_S);
+            add_row(names[i], "after the replica leads", &c[i], rounds, after_s, "s", 0);
+        }
+        add_row(names[i], "others, p99", &c[i], rounds, during_us, "us", i == FLOOR ? 0 : 2);
     }
 }

@@ -4,12 +4,13 @@
 #
 #     ../tests/bench/idle.sh [PROCESSES:PARTITIONS]...
 #
-# For each pair it starts a Redis and one as-worker with so many processes, waits until all have their
-# share of the partitions, and counts for 10 s, which is a lease time, by MONITOR. IDLE_SETTLE: seconds to
-# wait before (20). IDLE_KEEP=FILE: the kinds of commands, with their numbers, go there.
+# For each pair it starts a Redis and so many worker processes, waits until all have their share of the
+# partitions, and counts for 10 s, which is a lease time, by MONITOR. IDLE_SETTLE: seconds to wait before
+# (20). IDLE_STEP: processes that start at once (100), for each of which all others compute anew what they
+# own. IDLE_KEEP=FILE: the kinds of commands, with their numbers, go there.
 set -eu
 
-settle=${IDLE_SETTLE:-20} keep=${IDLE_KEEP:-/dev/null} seconds=10
+settle=${IDLE_SETTLE:-20} most=${IDLE_STEP:-100} keep=${IDLE_KEEP:-/dev/null} seconds=10
 
 # shellcheck source=tests/bench/support.sh
 . "$(dirname "$0")/support.sh"
@@ -34,12 +35,20 @@ count() { # counts by kind: "client|script COMMAND", in $dir/kinds
 }
 sum() { awk -v who="$1" -v s=$seconds '$2 == who { n += $1 } END { printf "%.0f", n / s }' "$dir/kinds"; }
 
+start_workers() { # PROCESSES PARTITIONS
+    processes=0 partitions=$2
+    while [ "$processes" -lt "$1" ]; do
+        n=$(($1 - processes < most ? $1 - processes : most))
+        processes=$((processes + n))
+        start src/as-worker -u "$url" -d tests/bench/agents --processes "$n" --partitions "$partitions" --capacity 1 \
+            --log-level warning 2>>"$dir/worker.log"
+        wait_for is_settled
+    done
+}
+
 measure() { # PROCESSES PARTITIONS
-    processes=$1 partitions=$2
     start_redis --maxclients 20000
-    start src/as-worker -u "$url" -d tests/bench/agents --processes "$processes" --partitions "$partitions" --capacity 1 \
-        --log-level warning 2>"$dir/worker.log"
-    wait_for is_settled
+    start_workers "$1" "$2"
     sleep "$settle"
     total=$(number stats total_commands_processed) net=$(number stats total_net_output_bytes)
     cpu=$(number cpu used_cpu_user) sys=$(number cpu used_cpu_sys)
