@@ -68,7 +68,8 @@ struct asq__mode {
      * also ASQ_ECANCELED and ASQ_EDEADLINE. Timeout 0: only processes pending events. */
     int (*wait)(asq *h, bool (*ready)(void *arg), void *arg, int64_t timeout_ms);
     /* Notes in r which agents among the arguments may not be there yet, where servers keep no order
-     * among each other: its call is to leave after their creations. NULL: calls keep their order. */
+     * among each other: its call is to leave after their creations. NULL: calls keep their
+     * order. */
     int (*await_agents)(asq *h, const asq_value *args, asq_result *r);
     /* Sends open batches. */
     int (*flush)(asq *h);

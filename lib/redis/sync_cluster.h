@@ -15,8 +15,8 @@ struct asq__topology;
 struct asq__url;
 
 /* Connects to the node that has the slot, as one of the URL's hosts says, or of the nodes that were
- * heard of since: the first that answers, beginning with any. The time is for all of that, and then for each wait. Codes as
- * asq__sync_open; ASQ_EBUSY also if nobody serves the slot now. */
+ * heard of since: the first that answers, beginning with any. The time is for all of that, and then
+ * for each wait. Codes as asq__sync_open; ASQ_EBUSY also if nobody serves the slot now. */
 int asq__sync_open_slot(const struct asq__url *url, uint16_t slot, const char *name,
                         int64_t timeout_ms, int cancel_fd, struct asq__sync **ret, char *err,
                         size_t errlen);

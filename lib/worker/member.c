@@ -123,8 +123,7 @@ bool asq__members_on_announcement(struct asq__members *m, const char *payload, s
     if (*id != ' ')
         return false;
     struct asq__peer *p = asq__peers_find(&m->peers, id + 1);
-    bool news =
-        !p || !p->listed || (p->whole && !p->proven) || payload[0] == ASQ__BEAT_OF_CHANGE;
+    bool news = !p || !p->listed || (p->whole && !p->proven) || payload[0] == ASQ__BEAT_OF_CHANGE;
     if (!p)
         snprintf(m->announced, sizeof m->announced, "%s", id + 1);
     if (p)
