@@ -57,8 +57,11 @@ int asq__batch_await(struct asq__engine *e, struct asq__batch *b, const uint32_t
 bool asq__batch_is_held(struct asq__engine *e, const struct asq__batch *b)
 {
     bool held = false;
-    for (size_t i = 0; i < b->n_awaited && !held; i++)
-        held = e->creations[b->awaited[i].partition].over < b->awaited[i].number;
+    for (size_t i = 0; i < b->n_awaited && !held; i++) {
+        struct asq__creations *c = &e->creations[b->awaited[i].partition];
+        held = c->over < b->awaited[i].number;
+        c->is_awaited |= held;
+    }
     if (held)
         e->creations[b->partition].holds = e->holding = true;
     return held;
@@ -74,7 +77,7 @@ void asq__batch_is_there(struct asq__engine *e, struct asq__batch *b)
     if (c->over < b->number)
         c->over = b->number;
     e->creating -= before && c->made <= c->over;
-    e->released = e->holding;
+    e->released |= c->is_awaited;
 }
 
 void asq__creations_resume(struct asq__engine *e)
@@ -83,6 +86,6 @@ void asq__creations_resume(struct asq__engine *e)
         return;
     e->released = e->holding = false;
     for (uint32_t p = 0; p < e->partitions; p++)
-        e->creations[p].holds = false;
+        e->creations[p].holds = e->creations[p].is_awaited = false;
     asq__engine_resend_refused(e);
 }

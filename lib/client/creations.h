@@ -19,9 +19,10 @@ struct asq__engine;
 
 /* Of each partition. Numbers are those of batches; 0: none. */
 struct asq__creations {
-    uint64_t made; /* of the last one with creations */
-    uint64_t over; /* of the last one of these that is accepted, or has failed */
-    bool holds;    /* a batch of the partition is held */
+    uint64_t made;   /* of the last one with creations */
+    uint64_t over;   /* of the last one of these that is accepted, or has failed */
+    bool holds;      /* a batch of the partition is held */
+    bool is_awaited; /* one of another partition is held for its creations */
 };
 
 /* A batch that is awaited. */
