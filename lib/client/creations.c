@@ -80,12 +80,19 @@ void asq__batch_is_there(struct asq__engine *e, struct asq__batch *b)
     e->released |= c->is_awaited;
 }
 
+void asq__creations_look_again(struct asq__engine *e, const bool *parts)
+{
+    for (uint32_t p = 0; e->creations && p < e->partitions; p++)
+        if (asq__engine_concerns(parts, p))
+            e->creations[p].holds = false;
+}
+
 void asq__creations_resume(struct asq__engine *e)
 {
     if (!e->released)
         return;
     e->released = e->holding = false;
     for (uint32_t p = 0; p < e->partitions; p++)
-        e->creations[p].holds = e->creations[p].is_awaited = false;
+        e->creations[p].is_awaited = false;
     asq__engine_resend_refused(e);
 }

@@ -40,6 +40,9 @@ int asq__batch_await(struct asq__engine *e, struct asq__batch *b, const uint32_t
 bool asq__batch_is_held(struct asq__engine *e, const struct asq__batch *b);
 /* Notes that a batch is accepted, or has ended. */
 void asq__batch_is_there(struct asq__engine *e, struct asq__batch *b);
+/* Has no batch of the partitions (NULL: all) count as held until it is to be sent again: others
+ * that stand before it, perhaps creations that are awaited, come back to be sent. */
+void asq__creations_look_again(struct asq__engine *e, const bool *parts);
 /* Has the batches looked at again that were held, when creations are over since. */
 void asq__creations_resume(struct asq__engine *e);
 

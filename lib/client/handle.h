@@ -203,7 +203,7 @@ struct asq_result {
     bool timed;      /* the call has a deadline or a delay */
     bool at_once;    /* fn is the library's own, and runs inside of callbacks too */
     bool creates;    /* the call makes an agent */
-    bool has_agents; /* a method's: its arguments have agents */
+    bool has_agents; /* a method's: its arguments may have agents that it has made */
     asq *h;
     struct asq__call_id id;          /* known once submitted */
     char id_text[ASQ__CALL_ID_TEXT]; /* by asq__result_id_text */

@@ -299,6 +299,7 @@ void asq__engine_resend_refused(struct asq__engine *e)
 {
     struct asq__list back;
     asq__list_init(&back);
+    asq__creations_look_again(e, NULL);
     ASQ__LIST_EACH (it, &e->sent) {
         struct asq__batch *b = ASQ__CONTAINER(it, struct asq__batch, order);
         if (b->state != ASQ__BATCH_REFUSED || asq__engine_blocks(e, b->partition))
@@ -400,6 +401,7 @@ void asq__engine_resend(struct asq__engine *e, const bool *parts)
     take_batches(&mine, &e->blocked, parts);
     take_batches(&mine, &e->ready, parts);
     asq__list_splice(&e->blocked, &mine);
+    asq__creations_look_again(e, parts);
     asq__engine_check(e);
     uint32_t number = begin_round(e, parts);
     if (round) {

@@ -42,9 +42,17 @@ void asq__known_hosts_unref(struct asq__known_hosts *k)
     free(k);
 }
 
+static bool has_owners(const struct asq__topology *map)
+{
+    for (int slot = 0; slot < ASQ__SLOTS; slot++)
+        if (map->owner[slot] != ASQ__NO_NODE)
+            return true;
+    return false;
+}
+
 void asq__known_hosts_learn(struct asq__known_hosts *k, const struct asq__topology *map)
 {
-    struct asq__host *list = k && map->n ? malloc(map->n * sizeof *list) : NULL;
+    struct asq__host *list = k && has_owners(map) ? malloc(map->n * sizeof *list) : NULL;
     struct asq__hosts copy, of_map = { list, map->n };
     if (!list)
         return;

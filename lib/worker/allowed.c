@@ -22,7 +22,8 @@ bool asq__process_is_alive(const struct asq__process *w)
 static bool has_the_right(const struct asq__process *w)
 {
     return asq__process_is_alive(w) || !asq__redis_home_answers(w->redis) ||
-           asq__now_ms_coarse() - w->home_back_ms < w->config.lease_time_ms / 3;
+           (w->home_back_ms &&
+            asq__now_ms_coarse() - w->home_back_ms < w->config.lease_time_ms / 3);
 }
 
 bool asq__process_may_start(const struct asq__process *w)

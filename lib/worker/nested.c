@@ -357,6 +357,7 @@ static void nested_release(asq *h)
 {
     struct asq__nested *n = h->impl;
     pthread_mutex_destroy(&n->lock);
+    free(n->made_in);
 }
 
 static const struct asq__mode nested_mode = {

@@ -41,6 +41,8 @@ struct asq__nested {
     struct asq__list completed; /* results for the method to take; under lock */
     struct asq__list arrived;   /* what calls emit, for the method's callbacks; under lock */
     struct asq__list reads;     /* of what calls emit; of the loop */
+    uint32_t *made_in; /* partitions of the agents that the method has made; of its thread */
+    size_t n_made_in, made_in_room;
     /* Of the loop: batches with creations that Redis has not accepted yet; requests that wait. */
     unsigned creating, deferred;
     bool passed_over; /* in asq__nested_resume: a request stays, and so do those behind it */
@@ -68,7 +70,8 @@ struct asq__nested {
 
 /* Sends the calls of a statement, on the method's thread; see asq__mode.submit. */
 int asq__nested_submit(asq *h, asq_result **results, size_t n);
-/* Notes whether there are agents among a call's arguments; see asq__mode.await_agents. */
+/* Notes whether a call has got an agent that the method may have made; see
+ * asq__mode.await_agents. */
 int asq__nested_await_agents(asq *h, const asq_value *args, asq_result *r);
 /* Takes a call's result from the engine, on the loop; see asq__call.done. */
 void asq__nested_call_done(struct asq__call *call, const Asqueue__Result *result,

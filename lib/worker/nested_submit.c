@@ -30,6 +30,7 @@
 #include "value/hash.h"
 #include "value/list.h"
 #include "value/msg.h"
+#include "value/pools.h"
 #include "value/tally.h"
 #include "value/value.h"
 #include "worker/core/actor.h"
@@ -55,7 +56,7 @@ struct request {
     int64_t made_ms;
     bool resent;     /* an earlier run of the outer call may have sent it */
     bool creates;    /* it makes agents */
-    bool has_agents; /* agents are among its arguments */
+    bool has_agents; /* agents are among its arguments that the method may have made */
     struct asq__buf jobs;
     char label[ASQ__CALL_LABEL];
     size_t n;
@@ -400,17 +401,30 @@ static int send_to_partition(asq *h, uint32_t partition, asq_result **results, s
     return 0;
 }
 
-static bool is_any(void *user, const char *id)
+static bool is_made_here(const struct asq__nested *n, uint32_t partition)
 {
-    (void) user;
-    (void) id;
-    return true;
+    for (size_t i = 0; i < n->n_made_in; i++)
+        if (n->made_in[i] == partition)
+            return true;
+    return false;
+}
+
+static bool may_be_made_here(void *user, const char *id)
+{
+    const struct asq__nested *n = user;
+    uint32_t partition;
+    return asq__pools_place(n->handle.pools, id, &partition) && is_made_here(n, partition);
 }
 
 int asq__nested_await_agents(asq *h, const asq_value *args, asq_result *r)
 {
-    (void) h;
-    r->has_agents = asq__value_has_agent(args, is_any, NULL);
+    struct asq__nested *n = h->impl;
+    r->has_agents = n->n_made_in && asq__value_has_agent(args, may_be_made_here, n);
+    if (!r->creates || is_made_here(n, r->partition))
+        return 0;
+    if (!asq__grow(&n->made_in, n->n_made_in, &n->made_in_room, sizeof *n->made_in))
+        return asq__fail_memory(h);
+    n->made_in[n->n_made_in++] = r->partition;
     return 0;
 }
 

@@ -276,6 +276,48 @@ START_TEST(so_does_the_call_of_a_method)
 }
 END_TEST
 
+/* Two agents are told of each other while neither creation is accepted. */
+START_TEST(agents_that_get_each_other_do_not_wait_for_ever)
+{
+    uint16_t slots[2] = { slot_of(2), slot_of(3) };
+    int from[2], to[2];
+    asq_agent *relays[2];
+    asq_result *results[2];
+    for (int i = 0; i < 2; i++) {
+        from[i] = sup_cluster_owner(nodes, 0, slots[i]);
+        to[i] = (from[i] + 1) % MASTERS;
+        sup_cluster_move_begin(nodes, slots[i], from[i], to[i]);
+        sup_cluster_move_keys(nodes, slots[i], from[i], to[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        char id[24];
+        int n = 0;
+        do
+            snprintf(id, sizeof id, "mutual%d", n++);
+        while (asq__partition_of(id, strlen(id), PARTITIONS) != (uint32_t) (2 + i));
+        ck_assert_int_eq(asq_create(h, "Relay", id, &relays[i], NULL), 0);
+    }
+    for (int i = 0; i < 20; i++) { /* both creations are refused by now */
+        asq_poll(h, 0);
+        sup_sleep_ms(10);
+    }
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(
+            asq_call(relays[i], "call", &results[i], "[a, s, []]", relays[1 - i], "me"), 0);
+    for (int i = 0; i < 150; i++) {
+        asq_poll(h, 0);
+        sup_sleep_ms(10);
+    }
+    for (int i = 0; i < 2; i++)
+        sup_cluster_move_end(nodes, slots[i], from[i], to[i]);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_ne(asq_result_wait(results[i], 20000), ASQ_ETIMEOUT);
+        asq_result_free(results[i]);
+        asq_agent_free(relays[i]);
+    }
+}
+END_TEST
+
 START_TEST(slots_that_move_under_load_lose_and_double_nothing)
 {
     enum { ROUNDS = 6, MOVED = 4 };
@@ -406,6 +448,7 @@ static Suite *suite(void)
     tcase_add_test(t, delayed_calls_run);
     tcase_add_test(t, a_call_with_an_agent_comes_after_its_creation);
     tcase_add_test(t, so_does_the_call_of_a_method);
+    tcase_add_test(t, agents_that_get_each_other_do_not_wait_for_ever);
     tcase_add_test(t, agents_end_with_their_handle);
     tcase_add_test(t, operators_reach_all_nodes);
     suite_add_tcase(s, t);
