@@ -204,10 +204,11 @@ struct asq__engine {
     enum asq__alone *alone;
     uint32_t n_alone;
     /* [partition]; creating: how many have creations under way; holding: one of them holds batches;
-     * released: these are to be looked at again. */
+     * holding_briefly: for the answer of a server that is there; released: these are to be looked at
+     * again. */
     struct asq__creations *creations;
     uint32_t creating;
-    bool holding, released;
+    bool holding, holding_briefly, released;
     struct asq__list fetches;  /* queued reads of records */
     size_t fetching;           /* bytes of replies under way, estimated */
     size_t fetch_guess;        /* estimated size of a record that was not read yet */

@@ -19,6 +19,16 @@ bool asq__engine_creates_in(const struct asq__engine *e, uint32_t partition)
     return partition < e->partitions && e->creations[partition].made > e->creations[partition].over;
 }
 
+bool asq__engine_holds_briefly(const struct asq__engine *e)
+{
+    return e->holding_briefly;
+}
+
+void asq__engine_hold_longer(struct asq__engine *e)
+{
+    e->holding_briefly = false;
+}
+
 void asq__batch_creates(struct asq__engine *e, struct asq__batch *b)
 {
     if (b->creates || !asq__redis_is_spread(e->redis))
@@ -60,6 +70,8 @@ bool asq__batch_is_held(struct asq__engine *e, const struct asq__batch *b)
     for (size_t i = 0; i < b->n_awaited && !held; i++) {
         struct asq__creations *c = &e->creations[b->awaited[i].partition];
         held = c->over < b->awaited[i].number;
+        if (held && !c->is_awaited && !asq__engine_blocks(e, b->awaited[i].partition))
+            e->holding_briefly = true;
         c->is_awaited |= held;
     }
     if (held)
@@ -91,7 +103,7 @@ void asq__creations_resume(struct asq__engine *e)
 {
     if (!e->released)
         return;
-    e->released = e->holding = false;
+    e->released = e->holding = e->holding_briefly = false;
     for (uint32_t p = 0; p < e->partitions; p++)
         e->creations[p].is_awaited = false;
     asq__engine_resend_refused(e);

@@ -162,7 +162,7 @@ void asq__engine_renew(struct asq__engine *e)
     free(e->creations);
     e->creations = NULL;
     e->creating = 0;
-    e->holding = e->released = false;
+    e->holding = e->holding_briefly = e->released = false;
     e->open = NULL;
     e->open_list = NULL;
     e->ended = e->taken_ms = e->left = NULL;

@@ -118,6 +118,10 @@ int asq__engine_add(struct asq__engine *e, const struct asq__new_call *new_call,
  * agents may not be there yet. */
 bool asq__engine_creates(const struct asq__engine *e);
 bool asq__engine_creates_in(const struct asq__engine *e, uint32_t partition);
+/* Returns whether calls are held for a creation whose answer is on its way, as far as is known;
+ * hold_longer: this one takes long, and counts no more. */
+bool asq__engine_holds_briefly(const struct asq__engine *e);
+void asq__engine_hold_longer(struct asq__engine *e);
 /* A whole batch made by a method, under its derived id; ready at once. Redis accepts it only while
  * the lease of the calling agent's partition has `token`, and at least `seq`; after a lost
  * connection, only while `entry` is in that partition's stream. Its record is not unlinked when the

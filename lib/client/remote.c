@@ -38,6 +38,8 @@
 #include "value/tally.h"
 
 enum { PUMP_EVERY = 64 };
+/* A call waits that long for creations which hold it; later the loop has to run for it to leave. */
+enum { HELD_MS = 1000 };
 
 struct remote {
     asq *h;
@@ -259,31 +261,6 @@ static void log_keeper(struct remote *r)
         asq__log(r->h, level, "%s", text);
 }
 
-static void run_callbacks(struct remote *r)
-{
-    asq *h = r->h;
-    if (r->h->in_callbacks)
-        return;
-    if (r->keeper)
-        log_keeper(r);
-    if (h->failures.n)
-        asq__tally_log_due(&h->failures, asq__now_ms_coarse(), false);
-    asq__handle_enter(h);
-    r->h->in_callbacks = true;
-    asq__handle_run_callbacks(h);
-    r->h->in_callbacks = false;
-    if (r->unwritten_since_ms)
-        flush(r);
-    asq__handle_leave(h);
-}
-
-static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents)
-{
-    (void) loop;
-    (void) revents;
-    run_callbacks(w->data);
-}
-
 /* ---- the mode ---- */
 
 /* Runs the loop once, for at most wait_ms (0: only processes pending events; ASQ_FOREVER). */
@@ -299,6 +276,46 @@ static void pump(struct remote *r, int64_t wait_ms)
     }
     ev_run(loop, wait_ms == 0 ? EVRUN_NOWAIT : EVRUN_ONCE);
     ev_timer_stop(loop, &timer);
+}
+
+/* Sees that calls leave which are held for agents that they have got (creations.h). The program need
+ * not enter the library again for what it has called to run. */
+static void send_held(struct remote *r)
+{
+    if (r->attached || r->h->in_callbacks || !asq__engine_holds_briefly(r->engine))
+        return;
+    int64_t deadline = asq__deadline_ms(HELD_MS), left;
+    while (asq__engine_holds_briefly(r->engine) && (left = deadline - asq__now_ms()) > 0)
+        pump(r, left);
+    asq__engine_hold_longer(r->engine);
+    asq__engine_flush(r->engine);
+}
+
+static void run_callbacks(struct remote *r)
+{
+    asq *h = r->h;
+    if (r->h->in_callbacks)
+        return;
+    if (r->keeper)
+        log_keeper(r);
+    if (h->failures.n)
+        asq__tally_log_due(&h->failures, asq__now_ms_coarse(), false);
+    asq__handle_enter(h);
+    r->h->in_callbacks = true;
+    asq__handle_run_callbacks(h);
+    r->h->in_callbacks = false;
+    if (r->unwritten_since_ms) {
+        flush(r);
+        send_held(r);
+    }
+    asq__handle_leave(h);
+}
+
+static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents)
+{
+    (void) loop;
+    (void) revents;
+    run_callbacks(w->data);
 }
 
 static int wait_for(struct remote *r, bool (*ready)(void *arg), void *arg, int64_t timeout_ms)
@@ -466,14 +483,17 @@ static int remote_submit(asq *h, asq_result **results, size_t n)
                                       : asq_strerror(rc));
         return rc;
     }
-    if (!h->corked)
+    if (!h->corked) {
         flush_soon(r);
+        send_held(r);
+    }
     return 0;
 }
 
 static int remote_flush(asq *h)
 {
     flush(h->impl);
+    send_held(h->impl);
     return 0;
 }
 

@@ -3,6 +3,7 @@
  * works with one Redis works there, and calls take effect once and in order when slots move and
  * masters die.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,6 +261,42 @@ START_TEST(a_call_with_an_agent_comes_after_its_creation)
 }
 END_TEST
 
+/* The program never enters the library again after the call. */
+static void call_and_leave(const char *id, bool corked)
+{
+    asq_agent *relay = agent_on(0, "Relay", id), *late;
+    char *begun = sup_path(id), *go = sup_path("go-on");
+    asq_result *r;
+    int node = node_of(asq__partition_of(id, strlen(id), PARTITIONS));
+    ck_assert_int_ne(node, 0);
+    if (corked)
+        asq_cork(h);
+    ck_assert_int_eq(asq_create(h, "Counter", id, &late, "{s:i}", "value", 1), 0);
+    ck_assert_int_eq(
+        asq_call(relay, "cross", &r, "[s, s, a, s, [i]]", begun, go, late, "add", 2), 0);
+    if (corked)
+        ck_assert_int_eq(asq_uncork(h), 0);
+    sup_wait_until(access(begun, F_OK) == 0);
+    close(open(go, O_CREAT | O_WRONLY, 0600));
+    ck_assert_int_eq(asq_result_wait(r, sup_limit_ms()), 0);
+    asq_result_free(r);
+    asq_agent_free(late);
+    asq_agent_free(relay);
+    free(begun);
+    free(go);
+}
+
+START_TEST(a_call_with_an_agent_leaves_without_a_wait)
+{
+    char id[32];
+    for (int i = 0, n = 0; n < 2; i++) {
+        snprintf(id, sizeof id, "parting-%d", i);
+        if (node_of(asq__partition_of(id, strlen(id), PARTITIONS)) != 0)
+            call_and_leave(id, n++ == 1);
+    }
+}
+END_TEST
+
 START_TEST(so_does_the_call_of_a_method)
 {
     struct silence s = begin_silence();
@@ -447,6 +484,7 @@ static Suite *suite(void)
     tcase_add_test(t, agents_call_each_other_across_nodes);
     tcase_add_test(t, delayed_calls_run);
     tcase_add_test(t, a_call_with_an_agent_comes_after_its_creation);
+    tcase_add_test(t, a_call_with_an_agent_leaves_without_a_wait);
     tcase_add_test(t, so_does_the_call_of_a_method);
     tcase_add_test(t, agents_that_get_each_other_do_not_wait_for_ever);
     tcase_add_test(t, agents_end_with_their_handle);
