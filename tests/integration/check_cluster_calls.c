@@ -272,8 +272,8 @@ static void call_and_leave(const char *id, bool corked)
     if (corked)
         asq_cork(h);
     ck_assert_int_eq(asq_create(h, "Counter", id, &late, "{s:i}", "value", 1), 0);
-    ck_assert_int_eq(
-        asq_call(relay, "cross", &r, "[s, s, a, s, [i]]", begun, go, late, "add", 2), 0);
+    ck_assert_int_eq(asq_call(relay, "cross", &r, "[s, s, a, s, [i]]", begun, go, late, "add", 2),
+                     0);
     if (corked)
         ck_assert_int_eq(asq_uncork(h), 0);
     sup_wait_until(access(begun, F_OK) == 0);
