@@ -34,6 +34,12 @@ const void *asq__batch_key(const struct asq__node *node, size_t *n)
 
 /* ---- life of a batch ---- */
 
+void asq__batch_label(struct asq__batch *b, const char *label)
+{
+    if (label)
+        memcpy(b->label, label, strnlen(label, sizeof b->label - 1));
+}
+
 int asq__batch_new(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
                    const char *label, struct asq__batch **ret)
 {
@@ -51,8 +57,7 @@ int asq__batch_new(struct asq__engine *e, uint32_t partition, const uint8_t id[A
     asq__buf_init(&b->bytes, ASQ__BATCH_MAX);
     b->calls = &b->first;
     b->cap = 1;
-    if (label)
-        memcpy(b->label, label, strnlen(label, sizeof b->label - 1));
+    asq__batch_label(b, label);
     asq__table_add(&e->batches, &b->node);
     *ret = b;
     return 0;

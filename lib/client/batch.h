@@ -53,7 +53,8 @@ enum {
  *      │                          │  │               │ └─ for now ─▶ REFUSED │  │
  *      │                          │  └───────────────┴─────────────────┴─────┘  │
  *      │                          │        asq__engine_resend(), asq__engine_resend_refused()
- *      │                          └───────── keep_waiting(): Redis has it ──────┘
+ *      │   ▲                      └───────── keep_waiting(): Redis has it ──────┘
+ *      │   │ adopt(): its method runs again here; back, where memory is short
  *      └─▶ FOREIGN
  *
  *     READY, SENT, REFUSED, ACCEPTED ──▶ PINNED    asq__batch_end(): all results are there
@@ -247,6 +248,7 @@ const void *asq__batch_key(const struct asq__node *node, size_t *n);
  * OPEN or FOREIGN. `label` may be NULL. */
 int asq__batch_new(struct asq__engine *e, uint32_t partition, const uint8_t id[ASQ__BATCH_ID],
                    const char *label, struct asq__batch **ret);
+void asq__batch_label(struct asq__batch *b, const char *label); /* NULL: as it was */
 int asq__batch_add_call(struct asq__batch *b, struct asq__call *call);
 /* Leaves the batch's record to a TTL. */
 void asq__batch_keep_record(struct asq__batch *b);

@@ -28,8 +28,8 @@ static inline unsigned asq__batch_before(enum asq__batch_state state)
 {
     switch (state) {
     case ASQ__BATCH_NEW: return 0;
-    case ASQ__BATCH_OPEN:
-    case ASQ__BATCH_FOREIGN: return ASQ__BATCH_BIT(NEW);
+    case ASQ__BATCH_OPEN: return ASQ__BATCH_BIT(NEW) | ASQ__BATCH_BIT(FOREIGN);
+    case ASQ__BATCH_FOREIGN: return ASQ__BATCH_BIT(NEW) | ASQ__BATCH_BIT(OPEN);
     case ASQ__BATCH_READY:
         return ASQ__BATCH_BIT(OPEN) | ASQ__BATCH_BIT(SENT) | ASQ__BATCH_BIT(REFUSED) |
                ASQ__BATCH_BIT(ACCEPTED);

@@ -694,20 +694,10 @@ static void reuse_batch(struct asq__engine *e, struct asq__batch *b,
         asq__batch_notify(b, ASQ__ACCEPTED);
 }
 
-int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nested)
+/* Fills an open batch, which has no calls of its own yet. */
+static int fill_nested(struct asq__engine *e, struct asq__batch *b,
+                       const struct asq__nested_batch *nested)
 {
-    struct asq__node *known = asq__table_find(&e->batches, nested->id, ASQ__BATCH_ID);
-    struct asq__batch *b = known ? ASQ__CONTAINER(known, struct asq__batch, node) : NULL;
-    if (b && b->guard)
-        reuse_batch(e, b, nested);
-    if (b)
-        return ASQ_EEXIST;
-    if (e->backlog > MAX_BACKLOG)
-        return ASQ_EBUSY;
-    int rc = asq__batch_new(e, nested->partition, nested->id, nested->label, &b);
-    if (rc < 0)
-        return rc;
-    asq__batch_enter(b, ASQ__BATCH_OPEN);
     b->number = ++e->counter;
     b->made_ms = nested->made_ms;
     b->resent = nested->resent;
@@ -718,7 +708,7 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
     if (nested->resent)
         asq__batch_mark_resent(&b->bytes);
     e->backlog += b->bytes.len;
-    rc = b->bytes.error;
+    int rc = b->bytes.error;
     for (size_t i = 0; i < nested->ncalls && rc == 0; i++)
         rc = asq__batch_add_call(b, nested->calls[i]);
     if (rc == 0 && !(b->guard = malloc(sizeof *b->guard)))
@@ -727,13 +717,59 @@ int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nes
         for (size_t i = 0; i < b->n; i++)
             b->calls[i]->batch = NULL;
         b->n = b->unfinished = 0;
-        asq__batch_end(e, b);
         return rc;
     }
     set_guard(b->guard, nested);
     b->pinned = true;
-    make_ready(e, b);
     return 0;
+}
+
+/* Sends a batch that other calls of this process await already, by its id: its method began in
+ * another process, and runs again in this one. */
+static int adopt(struct asq__engine *e, struct asq__batch *b,
+                 const struct asq__nested_batch *nested)
+{
+    asq__list_del(&b->order);
+    asq__batch_enter(b, ASQ__BATCH_OPEN);
+    int rc = fill_nested(e, b, nested);
+    if (rc < 0) {
+        e->backlog -= b->bytes.len;
+        asq__buf_reset(&b->bytes);
+        asq__buf_release(&b->bytes);
+        asq__batch_enter(b, ASQ__BATCH_FOREIGN);
+        asq__list_add(&e->foreign, &b->order);
+        return rc;
+    }
+    asq__batch_label(b, nested->label);
+    b->seen = 0; /* what was read had no call of this batch's own */
+    make_ready(e, b);
+    if (e->up)
+        asq__batch_query(e, b);
+    return 0;
+}
+
+int asq__engine_batch(struct asq__engine *e, const struct asq__nested_batch *nested)
+{
+    struct asq__node *known = asq__table_find(&e->batches, nested->id, ASQ__BATCH_ID);
+    struct asq__batch *b = known ? ASQ__CONTAINER(known, struct asq__batch, node) : NULL;
+    if (b && b->guard) {
+        reuse_batch(e, b, nested);
+        return ASQ_EEXIST;
+    }
+    if (e->backlog > MAX_BACKLOG)
+        return ASQ_EBUSY;
+    if (b)
+        return adopt(e, b, nested);
+    int rc = asq__batch_new(e, nested->partition, nested->id, nested->label, &b);
+    if (rc < 0)
+        return rc;
+    asq__batch_enter(b, ASQ__BATCH_OPEN);
+    rc = fill_nested(e, b, nested);
+    if (rc < 0)
+        asq__batch_end(e, b);
+    else
+        make_ready(e, b);
+    return rc;
 }
 
 int asq__engine_control(struct asq__engine *e, const char *name, struct asq__job *job,

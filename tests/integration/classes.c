@@ -816,6 +816,43 @@ static int relay_hire(asq_ctx *ctx, void *self, const asq_value *args, asq_value
     return rc;
 }
 
+/* lend(x, y, begun, release, lent): calls x.hold, and gives its result, which is not there yet, to
+ * y.first, whose result it returns. Makes the file `lent` when both calls have left; where that
+ * existed at the beginning, LENT-again. */
+static int relay_lend(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
+{
+    asq *h = asq_ctx_handle(ctx);
+    const asq_value *targets[2];
+    const char *begun, *release, *lent;
+    char file[500];
+    asq_agent *agents[2] = { NULL, NULL };
+    asq_result *held = NULL, *got = NULL;
+    int rc;
+
+    (void) self;
+    if ((rc = asq_args(ctx, args, "[O, O, s, s, s]", &targets[0], &targets[1], &begun, &release,
+                       &lent)) < 0)
+        return rc;
+    snprintf(file, sizeof file, "%s%s", lent, access(lent, F_OK) == 0 ? "-again" : "");
+    for (int i = 0; i < 2 && rc == 0; i++)
+        rc = asq_attach_value(h, targets[i], &agents[i]);
+    if (rc == 0)
+        rc = asq_call(agents[0], "hold", &held, "[s, s]", begun, release);
+    if (rc == 0)
+        rc = asq_call(agents[1], "first", &got, "[r]", held);
+    if (rc == 0) {
+        asq_result_wait(got, 300); /* a wait has calls leave */
+        rc = make_file(ctx, file);
+    }
+    if (rc == 0 && (rc = asq_result_take(got, ret)) < 0)
+        rc = asq_fail(ctx, rc, "%s", asq_errmsg(h));
+    asq_result_free(held);
+    asq_result_free(got);
+    asq_agent_free(agents[0]);
+    asq_agent_free(agents[1]);
+    return rc;
+}
+
 static int relay_me(asq_ctx *ctx, void *self, const asq_value *args, asq_value **ret)
 {
     asq_agent *me;
@@ -1060,6 +1097,7 @@ static const asq_method relay_methods[] = {
     { "fan", relay_fan, "agents, method, args", 0, NULL },
     { "spawn", relay_spawn, "value", 0, NULL },
     { "hire", relay_hire, "id, relay, file", 0, NULL },
+    { "lend", relay_lend, NULL, 0, NULL },
     { "me", relay_me, NULL, 0, NULL },
     { "each", relay_each, NULL, 0, NULL },
     { "each_then", relay_each_then, NULL, 0, NULL },

@@ -16,6 +16,9 @@ static const struct {
 } steps[] = {
     { ASQ__BATCH_NEW, ASQ__BATCH_OPEN },
     { ASQ__BATCH_NEW, ASQ__BATCH_FOREIGN },
+    /* its method runs again here; memory is short for that */
+    { ASQ__BATCH_FOREIGN, ASQ__BATCH_OPEN },
+    { ASQ__BATCH_OPEN, ASQ__BATCH_FOREIGN },
     { ASQ__BATCH_OPEN, ASQ__BATCH_READY },
     { ASQ__BATCH_READY, ASQ__BATCH_SENT },
     { ASQ__BATCH_READY, ASQ__BATCH_ACCEPTED }, /* a connection was lost, and Redis has it */
