@@ -205,8 +205,8 @@ struct asq__engine {
     enum asq__alone *alone;
     uint32_t n_alone;
     /* [partition]; creating: how many have creations under way; holding: one of them holds batches;
-     * holding_briefly: for the answer of a server that is there; released: these are to be looked at
-     * again. */
+     * holding_briefly: for the answer of a server that is there; released: these are to be looked
+     * at again. */
     struct asq__creations *creations;
     uint32_t creating;
     bool holding, holding_briefly, released;

@@ -278,8 +278,8 @@ static void pump(struct remote *r, int64_t wait_ms)
     ev_timer_stop(loop, &timer);
 }
 
-/* Sees that calls leave which are held for agents that they have got (creations.h). The program need
- * not enter the library again for what it has called to run. */
+/* Sees that calls leave which are held for agents that they have got (creations.h). The program
+ * need not enter the library again for what it has called to run. */
 static void send_held(struct remote *r)
 {
     if (r->attached || r->h->in_callbacks || !asq__engine_holds_briefly(r->engine))

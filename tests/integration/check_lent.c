@@ -89,7 +89,7 @@ START_TEST(who_runs_again_where_its_call_is_awaited_ends)
     ck_assert_int_eq(
         asq_call(lender, "lend", &r, "[a, a, s, s, s]", holder, taker, begun, release, lent), 0);
     sup_wait_until(access(begun, F_OK) == 0 && access(lent, F_OK) == 0);
-    /* What comes after the taker's call in their stream has run: so that call awaits its argument. */
+    /* What comes after the taker's call in their stream has run: that call awaits its argument. */
     ck_assert_int_eq(asq_call_wait(other, "nothing", NULL, NULL), 0);
     ck_assert(is_owner(first, "one.0") && is_owner(second, "two.0"));
     load_worker_kill(one);
