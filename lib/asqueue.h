@@ -559,9 +559,10 @@ ASQ_API int asq_detach_ev(asq *h);
  * among each other, such a call waits for Redis to answer the creation, up to a second. Whoever
  * passes the id as a text waits for asq_ready first. id NULL: a random one. fmt (asq_pack; NULL:
  * none) builds the creation arguments: a list, or a map of named ones. asq_ready or the first call
- * reports a failed creation, in every mode: an unknown class (ASQ_ENOCLASS; where workers were started elsewhere, the creation waits for one that has the
- * class, up to its deadline, unless they were told otherwise: as-worker --no-class), an id that is
- * in use (ASQ_EEXIST), or the class's own code.
+ * reports a failed creation, in every mode: an unknown class (ASQ_ENOCLASS; where workers were
+ * started elsewhere, the creation waits for one that has the class, up to its deadline, unless they
+ * were told otherwise: as-worker --no-class), an id that is in use (ASQ_EEXIST), or the class's own
+ * code.
  * Errors: ASQ_EINVAL, ASQ_ENOMEM, ASQ_ELIMIT, ASQ_EBUSY (more than 1 GiB of calls is under way),
  * ASQ_ECLOSED; in local and child mode ASQ_ENOCLASS if no class at all is registered, here and in
  * every call. While Redis is away calls are kept, and sent when it is back. */
