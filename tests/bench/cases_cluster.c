@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WINDOW = 1024, AGENTS = 1024, GROUP = 2048, LOADS = 3, SHAPES = 4, WAITS = 3 };
+enum { WINDOW = 1024, AGENTS = 1024, GROUP = 2048, LOADS = 5, SHAPES = 4, WAITS = 3 };
 
 /* Without replicas; with replicas that nobody waits for; with such that are waited for. */
 enum wait { NO_REPLICAS, NOT_WAITED, WAITED };
@@ -27,9 +27,13 @@ static const struct load loads[LOADS] = {
     { .method = "noop", .payload = 100, .window = WINDOW, .agents = AGENTS },
     { .method = "noop", .payload = 100, .group = GROUP },
     { .method = "noop", .payload = 100, .window = 0, .agents = AGENTS }, /* WINDOW to a master */
+    /* What each of 3 or 6 masters has to do, at one Redis. */
+    { .method = "noop", .payload = 100, .window = WINDOW / 3, .agents = AGENTS },
+    { .method = "noop", .payload = 100, .window = WINDOW / 6, .agents = AGENTS },
 };
-enum { ASYNC, PACKED, ASYNC_EACH };
-static const char *const load_names[LOADS] = { "async", "packed", "async each" };
+enum { ASYNC, PACKED, ASYNC_EACH, ASYNC_THIRD, ASYNC_SIXTH };
+static const char *const load_names[LOADS] = { "async", "packed", "async each", "async of a third",
+                                               "async of a sixth" };
 
 /* Puts into extra[0] what the masters would serve with a processor for each, and into extra[1] how
  * much more than its share the busiest one has. */
@@ -54,7 +58,9 @@ typedef struct contender contenders[SHAPES][WAITS][LOADS];
 /* Returns whether a load differs from the others for this shape, and is measured. */
 static bool is_run(int shape, enum wait wait, int load)
 {
-    return load != ASYNC_EACH || (shapes[shape].nodes > 1 && wait == NO_REPLICAS);
+    if (load == ASYNC || load == PACKED)
+        return true;
+    return wait == NO_REPLICAS && (load == ASYNC_EACH ? shapes[shape].nodes > 1 : shape == 0);
 }
 
 static void run_loads(contenders c, int shape, enum wait wait, struct deployment *d, int round)
@@ -105,11 +111,13 @@ static void add_rows(contenders c, int load, int rounds)
 {
     for (int s = 0; s < SHAPES; s++) {
         struct contender *now = &c[s][NO_REPLICAS][load];
-        struct contender *one = s ? &c[0][NO_REPLICAS][load == PACKED ? PACKED : ASYNC] : NULL;
+        struct contender *one = &c[0][NO_REPLICAS][load == PACKED ? PACKED : ASYNC];
         if (!is_run(s, NO_REPLICAS, load))
             continue;
-        add_row(now, one, rounds, redis_us, "us", one ? AT_MOST : NO_BAR, 1.25, ": Redis");
-        add_row(now, one, rounds, calls_per_s, "calls/s", one && load == PACKED ? AT_LEAST : NO_BAR,
+        if (one == now)
+            one = NULL;
+        add_row(now, one, rounds, redis_us, "us", s ? AT_MOST : NO_BAR, 1.25, ": Redis");
+        add_row(now, one, rounds, calls_per_s, "calls/s", s && load == PACKED ? AT_LEAST : NO_BAR,
                 0.9, "");
         if (shapes[s].nodes < 2)
             continue;
@@ -154,6 +162,8 @@ static void rows_of(const char *log, const char *log_name, int rounds)
             run_shape(c, (s + r) % SHAPES, log, r);
     add_rows(c, ASYNC, rounds);
     add_rows(c, ASYNC_EACH, rounds);
+    add_rows(c, ASYNC_THIRD, rounds);
+    add_rows(c, ASYNC_SIXTH, rounds);
     add_rows(c, PACKED, rounds);
     add_rows_of_replicas(c, ASYNC, rounds);
     add_rows_of_replicas(c, PACKED, rounds);
