@@ -67,6 +67,8 @@ struct asq__conn {
     int greetings;       /* pending replies of the greeting */
     bool received;       /* a reply has arrived on this connection */
     int failures;        /* successive failures to come up, or to stay up for a second */
+    /* Reason that AUTH was refused for, kept until HELLO's reply; "": none. */
+    char login_refused[ASQ__GREETING_WHY + ASQ__ROUTE_NAME];
     int64_t up_since_ms;
     unsigned seed;
     long long redis_id;
@@ -140,7 +142,7 @@ static void close_socket(struct asq__conn *c)
         redisReaderFree(c->parser);
     c->parser = NULL;
     empty_out(c);
-    c->write_error[0] = '\0';
+    c->write_error[0] = c->login_refused[0] = '\0';
     c->received = false;
     c->redis_id = 0;
 }
@@ -173,6 +175,10 @@ static void set_timer(struct asq__conn *c, double seconds)
 static void lose(struct asq__conn *c, int code, const char *why)
 {
     char text[ASQ__TLS_WHY + 100];
+    if (*c->login_refused && code == ASQ_ECONN) { /* closed, or silent, before HELLO's reply */
+        code = ASQ_EAUTH;
+        why = c->login_refused;
+    }
     asq__err(text, sizeof text, code, "%s", why); /* `why` may be in memory that is freed below */
     if (c->state == GREETING && !c->received)
         asq__link_skip_address(&c->link);
@@ -321,10 +327,16 @@ static void enter_up(struct asq__conn *c)
 }
 
 /* Greeting steps, whose addresses identify them in callbacks. */
-static const enum asq__greeting steps[] = { ASQ__GREETING_HELLO, ASQ__GREETING_AUTH,
-                                            ASQ__GREETING_ROLE,  ASQ__GREETING_SELECT,
-                                            ASQ__GREETING_NAME,  ASQ__GREETING_ID,
-                                            ASQ__GREETING_PING };
+static const enum asq__greeting steps[] = { ASQ__GREETING_AUTH,   ASQ__GREETING_HELLO,
+                                            ASQ__GREETING_SELECT, ASQ__GREETING_NAME,
+                                            ASQ__GREETING_ID,     ASQ__GREETING_PING };
+
+/* Returns whether the server is asked of which kind it is. A Unix socket leads to a Redis that
+ * somebody has started here. */
+static bool asks_kind(const struct asq__conn *c)
+{
+    return c->config.url->scheme == ASQ__URL_TCP;
+}
 
 static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user)
 {
@@ -337,7 +349,15 @@ static void on_greeting(struct asq__conn *c, const redisReply *reply, void *user
         asq__password_refused(c->config.url);
     if (rc < 0) {
         asq__err(text, sizeof text, rc, "%s%s", asq__route_name(&c->route, name), why);
-        lose(c, rc, text);
+        /* A server of another kind is the greater fault: HELLO tells. */
+        if (*step == ASQ__GREETING_AUTH && rc == ASQ_EAUTH && asks_kind(c))
+            memcpy(c->login_refused, text, strlen(text) + 1);
+        else
+            lose(c, rc, text);
+        return;
+    }
+    if (*c->login_refused) {
+        lose(c, ASQ_EAUTH, c->login_refused);
         return;
     }
     if (*step == ASQ__GREETING_ID && reply->type == REDIS_REPLY_INTEGER)
@@ -360,18 +380,17 @@ static void greet(struct asq__conn *c)
     int rc = 0;
     c->state = GREETING;
     c->greetings = 0;
-    /* A Unix socket leads to a Redis that somebody has started here. */
-    if (url->scheme == ASQ__URL_TCP)
-        rc |= append_greeting(c, ASQ__GREETING_HELLO, 1, (const char *[]){ "HELLO" });
     char room[ASQ__PASSWORD_MAX];
     const char *password = asq__password_get(url, room);
+    /* AUTH comes first: Redis from 7.2 on, and Valkey, leave the reply to a failed AUTH out if a
+     * reply to an earlier command is still to be written (redis #15640, valkey #2106). */
     if (password) {
         const char *argv[] = { "AUTH", url->user ? url->user : password, password };
         rc |= append_greeting(c, ASQ__GREETING_AUTH, url->user ? 3 : 2, argv);
     }
     explicit_bzero(room, sizeof room);
-    if (password && url->sentinels)
-        rc |= append_greeting(c, ASQ__GREETING_ROLE, 1, (const char *[]){ "HELLO" });
+    if (asks_kind(c))
+        rc |= append_greeting(c, ASQ__GREETING_HELLO, 1, (const char *[]){ "HELLO" });
     if (url->db) {
         asq__err(db, sizeof db, 0, "%d", url->db);
         rc |= append_greeting(c, ASQ__GREETING_SELECT, 2, (const char *[]){ "SELECT", db });

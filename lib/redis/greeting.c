@@ -11,13 +11,11 @@
 #include "redis/url.h"
 #include "value/error.h"
 
-static const char *const names[] = { [ASQ__GREETING_HELLO] = "HELLO",
-                                     [ASQ__GREETING_ROLE] = "HELLO",
-                                     [ASQ__GREETING_AUTH] = "AUTH",
-                                     [ASQ__GREETING_SELECT] = "SELECT",
-                                     [ASQ__GREETING_NAME] = "CLIENT SETNAME",
-                                     [ASQ__GREETING_ID] = "CLIENT ID",
-                                     [ASQ__GREETING_PING] = "PING" };
+static const char *const names[] = {
+    [ASQ__GREETING_AUTH] = "AUTH",     [ASQ__GREETING_HELLO] = "HELLO",
+    [ASQ__GREETING_SELECT] = "SELECT", [ASQ__GREETING_NAME] = "CLIENT SETNAME",
+    [ASQ__GREETING_ID] = "CLIENT ID",  [ASQ__GREETING_PING] = "PING"
+};
 
 /* Returns whether a field of HELLO has this value. */
 static bool says(const redisReply *hello, const char *name, const char *value)
@@ -59,10 +57,9 @@ int asq__greeting_check(const struct asq__url *url, enum asq__greeting step,
                         "this Redis is a Cluster, which has database 0 only; leave the database "
                         "out of the URL (/DB, db=): %s",
                         reply->str);
-    bool hello = step == ASQ__GREETING_HELLO || step == ASQ__GREETING_ROLE;
     enum asq__refusal refusal = asq__reply_refusal(reply);
-    /* Before AUTH it is refused with NOAUTH, and it may be renamed. */
-    if (hello && refusal != ASQ__REFUSED_FOR_NOW)
+    /* Without the password it is refused with NOAUTH, and it may be renamed. */
+    if (step == ASQ__GREETING_HELLO && refusal != ASQ__REFUSED_FOR_NOW)
         return check_kind(url, reply, why);
     switch (refusal) {
     case ASQ__REFUSED_NOT: return 0;

@@ -8,9 +8,8 @@
 #include <hiredis/hiredis.h>
 
 enum asq__greeting {
-    ASQ__GREETING_HELLO, /* shows which kind of server this is, often without a password */
     ASQ__GREETING_AUTH,
-    ASQ__GREETING_ROLE, /* HELLO again, after AUTH: shows whether this is a master */
+    ASQ__GREETING_HELLO, /* shows which kind of server this is, and whether it is a master */
     ASQ__GREETING_SELECT,
     ASQ__GREETING_NAME, /* CLIENT SETNAME, which only serves CLIENT LIST */
     ASQ__GREETING_ID,

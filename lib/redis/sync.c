@@ -212,7 +212,7 @@ static int greet(struct asq__sync *s, const char *name)
                                : asq__sync_cmd(s, "AUTH %s", password));
     explicit_bzero(room, sizeof room);
     if (rc == 0 && url->sentinels)
-        rc = greeted(s, ASQ__GREETING_ROLE, asq__sync_cmd(s, "HELLO"));
+        rc = greeted(s, ASQ__GREETING_HELLO, asq__sync_cmd(s, "HELLO"));
     if (rc == 0 && url->db)
         rc = greeted(s, ASQ__GREETING_SELECT, asq__sync_cmd(s, "SELECT %d", url->db));
     if (rc == 0)

@@ -1,6 +1,6 @@
 /*
- * check_conn.c: one connection to servers that do not answer, send nonsense, or go away: its costs,
- * bounds and messages. With TLS, if the build has it.
+ * check_conn.c: one connection to servers that do not answer, refuse the login, send nonsense, or
+ * go away: its costs, bounds and messages. With TLS, if the build has it.
  */
 #include "asqueue.h"
 #include "redis/conn.h"
@@ -22,7 +22,7 @@
 static struct ev_loop *loop;
 static struct asq__url url;
 static struct asq__conn *conn;
-static int port, ups, downs, answers;
+static int port, ups, downs, down_code, answers;
 static char why[600];
 
 static void on_up(struct asq__conn *c, void *user)
@@ -33,8 +33,9 @@ static void on_up(struct asq__conn *c, void *user)
 
 static void on_down(struct asq__conn *c, int code, const char *text, void *user)
 {
-    (void) c, (void) code, (void) user;
+    (void) c, (void) user;
     downs++;
+    down_code = code;
     snprintf(why, sizeof why, "%s", text);
 }
 
@@ -44,9 +45,11 @@ static void on_answer(struct asq__conn *c, const redisReply *reply, void *user)
     answers += reply && reply->type != REDIS_REPLY_ERROR;
 }
 
-static void begin(const char *scheme, const char *parameters, int64_t timeout_ms)
+/* login: empty, or USER:PASSWORD@. */
+static void begin_as(const char *login, const char *scheme, const char *parameters,
+                     int64_t timeout_ms)
 {
-    char *text = sup_format("%s://127.0.0.1:%d%s", scheme, port, parameters), err[300];
+    char *text = sup_format("%s://%s127.0.0.1:%d%s", scheme, login, port, parameters), err[300];
     ck_assert_msg(asq__url_parse(text, &url, err, sizeof err) == 0, "%s", err);
     free(text);
     loop = ev_loop_new(EVFLAG_AUTO);
@@ -58,6 +61,11 @@ static void begin(const char *scheme, const char *parameters, int64_t timeout_ms
                                        .up = on_up,
                                        .down = on_down };
     ck_assert_int_eq(asq__conn_new(&config, &conn), 0);
+}
+
+static void begin(const char *scheme, const char *parameters, int64_t timeout_ms)
+{
+    begin_as("", scheme, parameters, timeout_ms);
 }
 
 static void end(void)
@@ -119,6 +127,77 @@ START_TEST(an_open_whose_time_is_up_names_what_it_has_waited_for)
 }
 END_TEST
 
+/* ---- refused logins ---- */
+
+/* Runs the loop until the connection has come; returns its descriptor. */
+static int accept_in_loop(int fd)
+{
+    int peer = -1;
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    while (peer < 0) {
+        ev_run(loop, EVRUN_ONCE | EVRUN_NOWAIT);
+        peer = accept(fd, NULL, NULL);
+    }
+    return peer;
+}
+
+/* Reads a greeting, to the PING at its end. */
+static void hear_greeting(int peer, char *to, size_t size)
+{
+    size_t n = 0;
+    *to = '\0';
+    while (!strstr(to, "PING\r\n")) {
+        ev_run(loop, EVRUN_ONCE | EVRUN_NOWAIT);
+        ssize_t got = recv(peer, to + n, size - 1 - n, MSG_DONTWAIT);
+        n += got > 0 ? (size_t) got : 0;
+        to[n] = '\0';
+        ck_assert_uint_lt(n, size - 1);
+    }
+}
+
+#define WRONG      "does not take the user or password: WRONGPASS"
+#define NO_LOGIN   "-NOAUTH Authentication required.\r\n"
+#define OTHERS     "+OK\r\n:7\r\n+PONG\r\n"
+#define MODE(mode) "*2\r\n$4\r\nmode\r\n" mode "\r\n"
+static const struct {
+    const char *replies; /* behind that to AUTH */
+    int code;
+    const char *told;
+} logins[] = {
+    { MODE("$10\r\nstandalone") OTHERS, ASQ_EAUTH, WRONG },
+    { MODE("$8\r\nsentinel") OTHERS, ASQ_EINVAL, "this is a Sentinel" },
+    { NO_LOGIN NO_LOGIN NO_LOGIN NO_LOGIN, ASQ_EAUTH, WRONG },
+    { "", ASQ_EAUTH, WRONG }, /* closed at once */
+};
+
+/* Redis from 7.2 on leaves the reply to a failed AUTH out if a reply to an earlier command is still
+ * to be written. */
+START_TEST(redis_15640_a_wrong_password_is_told_as_such)
+{
+    static const char refusal[] = "-WRONGPASS invalid username-password pair.\r\n";
+    static const char first[] = "*3\r\n$4\r\nAUTH\r\n";
+    const char *replies = logins[_i].replies;
+    char heard[1000];
+    int fd = silent_server();
+    begin_as("app:wrong@", "redis", "", 3000);
+    int peer = accept_in_loop(fd);
+    hear_greeting(peer, heard, sizeof heard);
+    if (strncmp(heard, first, strlen(first)) == 0)
+        ck_assert_int_eq(write(peer, refusal, strlen(refusal)), (int) strlen(refusal));
+    ck_assert_int_eq(write(peer, replies, strlen(replies)), (int) strlen(replies));
+    if (!*replies)
+        shutdown(peer, SHUT_WR);
+    while (!downs)
+        ev_run(loop, EVRUN_ONCE);
+    ck_assert_msg(down_code == logins[_i].code && strstr(why, logins[_i].told), "%d: %s", down_code,
+                  why);
+    ck_assert_int_eq(ups, 0);
+    end();
+    close(peer);
+    close(fd);
+}
+END_TEST
+
 /* ---- nonsense ---- */
 
 #define DEEP "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n"
@@ -137,14 +216,10 @@ static const char *const nonsense[] = {
 
 START_TEST(nonsense_is_the_end_of_the_connection_and_costs_no_memory)
 {
-    int fd = silent_server(), peer = -1;
+    int fd = silent_server();
     struct rusage usage;
     begin("redis", "", 20000);
-    while (peer < 0) {
-        ev_run(loop, EVRUN_ONCE | EVRUN_NOWAIT);
-        fcntl(fd, F_SETFL, O_NONBLOCK);
-        peer = accept(fd, NULL, NULL);
-    }
+    int peer = accept_in_loop(fd);
     ck_assert_int_eq(write(peer, nonsense[_i], strlen(nonsense[_i])), (int) strlen(nonsense[_i]));
     shutdown(peer, SHUT_WR);
     while (!downs)
@@ -299,6 +374,8 @@ int main(void)
         return sup_skip("no redis-server");
     tcase_add_test(t, a_greeting_that_is_not_answered_is_slept_through);
     tcase_add_test(t, an_open_whose_time_is_up_names_what_it_has_waited_for);
+    tcase_add_loop_test(t, redis_15640_a_wrong_password_is_told_as_such, 0,
+                        sizeof logins / sizeof *logins);
     tcase_add_loop_test(t, nonsense_is_the_end_of_the_connection_and_costs_no_memory, 0,
                         sizeof nonsense / sizeof *nonsense);
     tcase_add_test(t, written_commands_take_no_memory);

@@ -186,6 +186,8 @@ START_TEST(the_sentinels_and_the_master_have_their_own_passwords)
     ck_refused(with_passwords("sentinels", "sentinels"), ASQ_EAUTH, name);
     ck_refused(with_passwords(NULL, "sentinels"), ASQ_EAUTH, name);
     ck_assert_ptr_null(strstr(err, "sentinel-password=sentinels"));
+    ck_refused(sup_format("redis://:sentinels@127.0.0.1:%d", sup_sentinels_port(s, 0)), ASQ_EINVAL,
+               "this is a Sentinel; use redis+sentinel://");
 }
 END_TEST
 

@@ -85,6 +85,7 @@ taken "rediss://:pw@localhost:$port?verify=no"
 "$as_ctl" -u "rediss://:pw@localhost:$port?verify=maybe" ping >"$out" 2>&1 && fail "verify=maybe" "$out"
 expect "$out" "verify is 'maybe'; known: full"
 "$as_ctl" -u "redis://:pw@localhost:$port" ping >"$out" 2>&1 && fail "redis: to a port with TLS" "$out"
+refused "rediss://:wrong@localhost:$port?cacert=$tmp/ca.crt" 'Redis does not take the user or password: WRONGPASS'
 end_server
 
 serve of_other
