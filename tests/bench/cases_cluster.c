@@ -27,7 +27,7 @@ static const struct load loads[LOADS] = {
     { .method = "noop", .payload = 100, .window = WINDOW, .agents = AGENTS },
     { .method = "noop", .payload = 100, .group = GROUP },
     { .method = "noop", .payload = 100, .window = 0, .agents = AGENTS }, /* WINDOW to a master */
-    /* What each of 3 or 6 masters has to do, at one Redis. */
+    /* the share of each of 3 or 6 masters, at one Redis */
     { .method = "noop", .payload = 100, .window = WINDOW / 3, .agents = AGENTS },
     { .method = "noop", .payload = 100, .window = WINDOW / 6, .agents = AGENTS },
 };

@@ -5,6 +5,7 @@
  */
 #include "classes.h"
 #include "load.h"
+#include "support/placing.h"
 #include "support/suite.h"
 
 #include <fcntl.h>
@@ -47,13 +48,19 @@ static bool is_owner(uint32_t partition, const char *process)
     return is;
 }
 
-/* Returns the first partition that the process owns; PARTITIONS: none. */
-static uint32_t partition_of(const char *process)
+/* The only process of each worker. */
+static const struct asq__place_worker processes[2] = { { "one.0", 1, 0 }, { "two.0", 1, 0 } };
+
+/* Waits until all partitions have the owners that they are to have; puts the first one of each
+ * process into `firsts`. */
+static void await_placing(uint32_t firsts[2])
 {
-    uint32_t p = 0;
-    while (p < PARTITIONS && !is_owner(p, process))
-        p++;
-    return p;
+    uint32_t owners[PARTITIONS];
+    ck_assert_int_eq(sup_place(processes, 2, PARTITIONS, NULL, owners), 0);
+    for (uint32_t p = PARTITIONS; p-- > 0;) {
+        sup_wait_until(is_owner(p, processes[owners[p]].id));
+        firsts[owners[p]] = p;
+    }
 }
 
 /* Creates an agent in the partition. */
@@ -74,27 +81,26 @@ START_TEST(who_runs_again_where_its_call_is_awaited_ends)
 {
     char *begun = sup_path("begun"), *release = sup_path("release"), *lent = sup_path("lent");
     char *again = sup_path("lent-again");
-    uint32_t first, second;
+    uint32_t firsts[2] = { PARTITIONS, PARTITIONS };
     bool value = false;
     asq_result *r;
     pid_t one = start("one"), two = start("two");
     asq *h = load_open(sup_redis_url(redis));
 
-    sup_wait_until((second = partition_of("two.0")) < PARTITIONS &&
-                   (first = partition_of("one.0")) < PARTITIONS);
-    asq_agent *lender = agent_in(h, first, "Relay", "lender");
-    asq_agent *holder = agent_in(h, second, "Echo", "holder");
-    asq_agent *taker = agent_in(h, second, "Echo", "taker");
-    asq_agent *other = agent_in(h, second, "Echo", "other");
+    await_placing(firsts);
+    asq_agent *lender = agent_in(h, firsts[0], "Relay", "lender");
+    asq_agent *holder = agent_in(h, firsts[1], "Echo", "holder");
+    asq_agent *taker = agent_in(h, firsts[1], "Echo", "taker");
+    asq_agent *other = agent_in(h, firsts[1], "Echo", "other");
     ck_assert_int_eq(
         asq_call(lender, "lend", &r, "[a, a, s, s, s]", holder, taker, begun, release, lent), 0);
     sup_wait_until(access(begun, F_OK) == 0 && access(lent, F_OK) == 0);
-    /* What comes after the taker's call in their stream has run: that call awaits its argument. */
+    /* Calls behind the taker's in their stream have run: that one awaits its argument. */
     ck_assert_int_eq(asq_call_wait(other, "nothing", NULL, NULL), 0);
-    ck_assert(is_owner(first, "one.0") && is_owner(second, "two.0"));
+    ck_assert(is_owner(firsts[0], "one.0") && is_owner(firsts[1], "two.0"));
     load_worker_kill(one);
     sup_wait_until(access(again, F_OK) == 0);
-    ck_assert(is_owner(first, "two.0"));
+    ck_assert(is_owner(firsts[0], "two.0"));
     close(open(release, O_CREAT | O_WRONLY, 0600));
     ck_assert_msg(asq_result_wait(r, sup_limit_ms()) == 0, "%s", asq_errmsg(h));
     ck_assert_int_eq(asq_result_bool(r, &value), 0);
